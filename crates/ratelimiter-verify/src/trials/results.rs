@@ -134,10 +134,16 @@ fn print_end(card: &Scorecard) -> anyhow::Result<()> {
 }
 
 pub(super) fn exit(card: &Scorecard, fail_on: &[CellProperty]) -> Exit {
-    let verdicts = card
-        .cells()
-        .filter(|(_, cell)| fail_on.contains(&cell.property));
-    let verdicts: Vec<CellVerdict> = verdicts.map(|(_, cell)| cell.verdict).collect();
+    let cells = card.cells().map(|(_, cell)| (cell.property, cell.verdict));
+    exit_of(cells, fail_on)
+}
+
+fn exit_of(
+    cells: impl IntoIterator<Item = (CellProperty, CellVerdict)>,
+    fail_on: &[CellProperty],
+) -> Exit {
+    let counted = cells.into_iter().filter(|cell| fail_on.contains(&cell.0));
+    let verdicts = Vec::from_iter(counted.map(|cell| cell.1));
     if verdicts.contains(&CellVerdict::Broken) {
         Exit::Violated
     } else if verdicts.contains(&CellVerdict::Undecided) || !verdicts.contains(&CellVerdict::Held) {
@@ -149,4 +155,23 @@ pub(super) fn exit(card: &Scorecard, fail_on: &[CellProperty]) -> Exit {
 
 pub(super) fn whole_seconds(time: Duration) -> humantime::FormattedDuration {
     humantime::format_duration(Duration::from_secs(time.as_secs_f64().round() as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use CellProperty::{Denials, Excess, Recovery};
+    use CellVerdict::{Broken, Held, NoEffect, NotRun, Undecided};
+
+    use super::*;
+
+    #[test]
+    fn exit_code_is_of_named_properties() {
+        let verdicts = [(Excess, Broken), (Denials, Undecided), (Recovery, Held)];
+        let of = |fail_on: &[CellProperty]| exit_of(verdicts, fail_on);
+        assert_eq!(of(&[Recovery]), Exit::Success);
+        assert_eq!(of(&[Recovery, Denials]), Exit::Undecided);
+        assert_eq!(of(&[Recovery, Denials, Excess]), Exit::Violated);
+        let none_held = [(Excess, NotRun), (Denials, NoEffect)];
+        assert_eq!(exit_of(none_held, &[Excess, Denials]), Exit::Undecided);
+    }
 }

@@ -144,3 +144,60 @@ impl StopWatch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ratelimiter_api::{Key, NodeId};
+
+    use super::*;
+
+    fn watch(rule: &str) -> StopWatch {
+        let watch = StopWatch::new(vec![rule.parse().unwrap()]);
+        watch.begin();
+        watch
+    }
+
+    /// A check that took so long, milliseconds.
+    fn check(outcome: Outcome, took: u64) -> Operation {
+        let (key, node) = (Key::new("k").unwrap(), NodeId::new("n"));
+        let took = Duration::from_millis(took);
+        Operation::new(key, node, Duration::ZERO, took, outcome)
+    }
+
+    #[test]
+    fn share_of_errors_is_of_twenty_checks_at_least() {
+        let watch = watch("errors=20%");
+        (0..5).for_each(|_| watch.note(&check(Outcome::Failed, 1)));
+        (0..14).for_each(|_| watch.note(&check(Outcome::Denied, 1)));
+        assert!(!watch.is_stopped());
+        watch.note(&check(Outcome::Allowed, 1));
+        assert_eq!(watch.why().unwrap(), "5 of 20 checks were not decided");
+        assert!(watch.token().is_cancelled());
+    }
+
+    #[test]
+    fn trials_have_their_own_share() {
+        let watch = watch("errors=20%");
+        (0..19).for_each(|_| watch.note(&check(Outcome::Unknown, 1)));
+        watch.begin();
+        (0..25).for_each(|_| watch.note(&check(Outcome::Denied, 1)));
+        assert!(!watch.is_stopped());
+    }
+
+    #[test]
+    fn latency_is_of_decided_checks() {
+        let watch = watch("latency=500ms");
+        watch.note(&check(Outcome::Failed, 900));
+        watch.note(&check(Outcome::Allowed, 500));
+        assert!(!watch.is_stopped());
+        watch.note(&check(Outcome::Denied, 501));
+        assert_eq!(watch.why().unwrap(), "a check took 501 ms");
+    }
+
+    #[test]
+    fn wrong_conditions_are_refused() {
+        for text in ["errors=20", "errors=many%", "latency=5", "load=1", "health"] {
+            assert!(text.parse::<StopRule>().is_err(), "{text}");
+        }
+    }
+}

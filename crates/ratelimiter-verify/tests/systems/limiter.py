@@ -1,41 +1,53 @@
-"""A limiter over Redis with one defect, or none: limiter.py DEFECT NODE PORT STORE_PORT.
+"""A limiter over Redis with one defect, or none: limiter.py DEFECT NODE PORT STORE.
 
-Without a defect it is exact under every fault of one store: each node remembers its admissions, and
-where the store has lost one, the key is refused for a window.
+Without a defect it is exact under every fault: a store that came back empty, and a key whose log is
+gone, refuse for a window. STORE is a port, or the URL of sentinels; behind these an admission counts
+once a replica has it.
 """
-import hashlib, os, socket, sys, threading, time, urllib.error, urllib.request, uuid
+import hashlib, os, re, socket, sys, threading, time, urllib.error, urllib.request, uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlparse
 
-DEFECT, NODE, PORT, STORE = sys.argv[1], *map(int, sys.argv[2:5])
+DEFECT, NODE, PORT, STORE = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 LIMIT, WINDOW = 10, float(os.environ["WINDOW"])
-# ARGV: limit, window in ms, name of this check, whether this node has met the store before, names of
-# its earlier admissions.
+# ARGV: limit, window in ms, name of this check, whether this node has met the store before.
 SCRIPT = """
 local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local log, lost = KEYS[1], KEYS[1] .. ':lost'
 redis.call('ZREMRANGEBYSCORE', log, 0, now - ARGV[2])
 if redis.call('SETNX', 'marker', 1) == 1 and ARGV[4] == '1' then redis.call('SET', 'all', 1, 'PX', ARGV[2]) end
-for i = 5, #ARGV do
-  if not redis.call('ZSCORE', log, ARGV[i]) then redis.call('SET', lost, 1, 'PX', ARGV[2]) end
-end
+local until_ = tonumber(redis.call('HGET', 'until', log) or 0)
+if ARGV[4] == '1' and until_ > now and redis.call('ZCARD', log) == 0 then redis.call('SET', lost, 1, 'PX', ARGV[2]) end
 if redis.call('EXISTS', lost, 'all') > 0 then return -1 end
 if redis.call('ZSCORE', log, ARGV[3]) then return 1 end
 if redis.call('ZCARD', log) >= tonumber(ARGV[1]) then return 0 end
+redis.call('HSET', 'until', log, now + ARGV[2])
 redis.call('ZADD', log, now, ARGV[3]) redis.call('PEXPIRE', log, ARGV[2] * 2) return 1"""
 
-lock, admitted, counts, connection, met = threading.Lock(), {}, {}, [], []
+lock, counts, connection, met = threading.Lock(), {}, [], []
 
 
 def connect():
     patient = DEFECT == "waits-for-ever"
-    return socket.create_connection(("127.0.0.1", STORE), timeout=60 if patient else 0.25)
+    port = int(STORE) if STORE.isdigit() else primary()
+    return socket.create_connection(("127.0.0.1", port), timeout=60 if patient else 0.25)
+
+
+def primary():
+    for sentinel in re.findall(r":(\d+)", STORE):
+        with socket.create_connection(("127.0.0.1", int(sentinel)), timeout=0.25) as asked:
+            answer = send(asked, ["SENTINEL", "get-master-addr-by-name", STORE.rsplit("/")[-1]])
+            return int([answer.readline() for _ in range(5)][4])
+
+
+def send(store, words):
+    words = [str(w).encode() for w in words]
+    store.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words))
+    return store.makefile("rb")
 
 
 def exchange(store, words):
-    words = [str(w).encode() for w in words]
-    store.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words))
-    line = store.makefile("rb").readline()
+    line = send(store, words).readline()
     if line.startswith(b"-"):
         raise ValueError(line.decode())
     return int(line.removeprefix(b":") or b"x")
@@ -47,7 +59,10 @@ def ask(*words):
             connection or connection.append(connect())
             return exchange(connection[0], words)
     with connect() as store:
-        return exchange(store, words)
+        answer = exchange(store, words)
+        if answer == 1 and not STORE.isdigit() and exchange(store, ["WAIT", 1, 100]) == 0:
+            raise ValueError("no replica has it")
+        return answer
 
 
 def alone(key):
@@ -75,27 +90,28 @@ def two_steps(key):
     return True
 
 
+def run(*words):
+    try:
+        return ask("EVALSHA", hashlib.sha1(SCRIPT.encode()).hexdigest(), *words)
+    except ValueError as error:
+        if "NOSCRIPT" not in str(error):
+            raise
+    return ask("EVAL", SCRIPT, *words)
+
+
 def exact(key):
     name = uuid.uuid4().hex
-    since = time.monotonic() - WINDOW * 0.9
-    with lock:
-        mine = [n for n, at in admitted.get(key, []) if at > since]
-    earlier = [] if DEFECT == "trusts-the-store" else mine
-    words = [1, key, LIMIT, int(WINDOW * 1000)]
     seen = int(bool(met) and DEFECT != "trusts-the-store")
+    words = [1, key, LIMIT, int(WINDOW * 1000)]
     try:
-        answer = ask("EVAL", SCRIPT, *words, name, seen, *earlier)
+        answer = run(*words, name, seen)
     except OSError:
         if DEFECT == "retries-as-new":
             name = uuid.uuid4().hex
-        answer = ask("EVAL", SCRIPT, *words, name, seen, *earlier)
+        answer = run(*words, name, seen)
     met.append(1)
     if answer == -1:
         raise ValueError("the store has lost admissions")
-    if answer:
-        with lock:
-            recent = [(n, at) for n, at in admitted.get(key, []) if at > since]
-            admitted[key] = recent + [(name, time.monotonic())]
     return bool(answer)
 
 

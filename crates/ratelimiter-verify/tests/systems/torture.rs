@@ -37,10 +37,10 @@ const DEFECTS: &[(&str, &str, u32, CellProperty)] = &[
         CellProperty::Denials,
     ),
     ("loading", "sleeps-at-loading", 2, CellProperty::Answers),
-    ("store-killed", "trusts-the-store", 4, CellProperty::Excess),
-    ("node-killed", "counts-alone", 4, CellProperty::Excess),
+    ("store-killed", "trusts-the-store", 8, CellProperty::Excess),
+    ("node-killed", "counts-alone", 8, CellProperty::Excess),
     ("node-paused", "asks-its-peer", 2, CellProperty::Answers),
-    ("node-restarted", "counts-alone", 4, CellProperty::Excess),
+    ("node-restarted", "counts-alone", 8, CellProperty::Excess),
     ("keys-evicted", "trusts-the-store", 2, CellProperty::Excess),
     ("keys-flushed", "trusts-the-store", 2, CellProperty::Excess),
 ];
@@ -130,21 +130,60 @@ fn expect(fault: &str, defect: &str, window: u32, broken: Option<CellProperty>) 
     }
 }
 
+/// A condition ends the first of two faults.
+fn stops_early(condition: &str, why: &str) {
+    let directory = system("none", 2);
+    let faults = ["--fault", "reset", "--fault", "silence"];
+    let stop = ["--stop-when", condition];
+    let output = torture(directory.path(), &[&faults[..], &stop].concat());
+    let error = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{condition}: {error}");
+    let told = error.contains("stopped: ") && error.contains(why);
+    assert!(told, "{condition}: {error}");
+    let card = scorecard(directory.path());
+    assert_eq!((card.trials.len(), card.planned), (1, 2), "{condition}");
+    assert!(card.partial.unwrap().contains(why), "{condition}");
+}
+
+/// A broken property that is not named by --fail-on has no exit code.
+fn only_reports() {
+    let directory = system("two-steps", 2);
+    let named = ["--fault", "barrier-burst", "--fail-on", "recovery"];
+    let output = torture(directory.path(), &named);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let card = scorecard(directory.path());
+    let cell = card.trials[0].cell(CellProperty::Excess).unwrap();
+    assert_eq!(cell.verdict, CellVerdict::Broken);
+}
+
+/// One test, so that no more systems than workers share the machine.
 #[test]
-fn each_defect_is_red_under_its_fault() {
-    let defects = DEFECTS
-        .iter()
-        .map(|&(fault, defect, window, property)| (fault, defect, window, Some(property)));
-    let correct = TRIED.iter().map(|&fault| (fault, "none", 2, None));
-    let all = Mutex::new(defects.chain(correct));
+fn each_defect_is_red_and_each_condition_ends() {
+    let mut trials: Vec<Box<dyn FnOnce() + Send>> = vec![Box::new(only_reports)];
+    for &(fault, defect, window, property) in DEFECTS {
+        trials.push(Box::new(move || {
+            expect(fault, defect, window, Some(property));
+        }));
+    }
+    for fault in TRIED {
+        trials.push(Box::new(|| expect(fault, "none", 2, None)));
+    }
+    for (condition, why) in [
+        ("errors=20%", "checks were not decided"),
+        ("latency=1us", "a check took"),
+        ("health=http://127.0.0.1:9/", "is not well"),
+    ] {
+        trials.push(Box::new(move || stops_early(condition, why)));
+    }
+    let trials = Mutex::new(trials.into_iter());
     scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
                 loop {
-                    let Some((fault, defect, window, broken)) = all.lock().unwrap().next() else {
+                    let Some(trial) = trials.lock().unwrap().next() else {
                         return;
                     };
-                    expect(fault, defect, window, broken);
+                    trial();
                 }
             });
         }
