@@ -18,13 +18,17 @@ def ask(*words):
         return int(store.makefile("rb").readline().removeprefix(b":"))
 
 
+def admits(key):
+    return ask("EVAL", SCRIPT, 1, key, LIMIT, WINDOW_MS, uuid.uuid4().hex)
+
+
 class Limiter(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
         key = parse_qs(urlparse(self.path).query)["key"][0]
         try:
-            status = 200 if ask("EVAL", SCRIPT, 1, key, LIMIT, WINDOW_MS, uuid.uuid4().hex) else 429
+            status = 200 if admits(key) else 429
         except (OSError, ValueError):
             status = 503  # The store did not answer: the check fails.
         self.send_response(status)
@@ -32,5 +36,6 @@ class Limiter(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-ThreadingHTTPServer.request_queue_size = 128
-ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Limiter).serve_forever()
+if __name__ == "__main__":
+    ThreadingHTTPServer.request_queue_size = 128
+    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Limiter).serve_forever()
