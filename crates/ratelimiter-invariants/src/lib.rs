@@ -36,7 +36,8 @@ mod tests;
 pub use history::{
     Charging, Contract, ContractChange, ContractError, ContractKind, ContractTime, Doubt, History,
     HistoryChecker, HistoryError, LimitRoom, LimitUse, LongWaits, OutcomeCounts, Promise, Proof,
-    Report, Timeline, UnjustifiedDenial, Verdict, VerdictBasis, Witness, by_key, check_history,
+    Report, Timeline, UnjustifiedDenial, UseOverTime, Verdict, VerdictBasis, Witness, by_key,
+    check_history,
 };
 pub use invariant::{
     CounterDrift, GhostAllowing, HighLatency, Invariant, InvariantSeverity, NodeDown, OverLimit,

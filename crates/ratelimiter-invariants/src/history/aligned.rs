@@ -72,8 +72,8 @@ impl WindowFolds {
     }
 }
 
-/// The smallest, over all alignments, of the largest cost of any window.
-pub(crate) fn least_peak(steps: impl Iterator<Item = (i64, i64)>, window: i64) -> u64 {
+/// The smallest, over all alignments, of the largest cost of any window, and its alignment.
+pub(crate) fn least_peak(steps: impl Iterator<Item = (i64, i64)>, window: i64) -> (u64, i64) {
     let WindowFolds {
         rises,
         falls,
@@ -81,7 +81,7 @@ pub(crate) fn least_peak(steps: impl Iterator<Item = (i64, i64)>, window: i64) -
         least,
     } = WindowFolds::new(steps, window);
     let (mut rises, mut falls) = (rises.iter().peekable(), falls.iter().peekable());
-    let mut smallest = u64::MAX;
+    let mut smallest = (u64::MAX, 0);
     let mut next = Some(0);
     while let Some(at) = next {
         while let Some(fall) = falls.next_if(|fall| fall.at == at) {
@@ -92,11 +92,11 @@ pub(crate) fn least_peak(steps: impl Iterator<Item = (i64, i64)>, window: i64) -
             let fold = rise.fold as usize;
             costs.set(fold, costs.get(fold) + u64::from(rise.cost));
         }
-        smallest = smallest.min(costs.largest().unwrap_or(0));
+        smallest = smallest.min((costs.largest().unwrap_or(0), at));
         let later = [rises.peek(), falls.peek()];
         next = later.into_iter().flatten().map(|change| change.at).min();
     }
-    smallest.max(least)
+    (smallest.0.max(least), smallest.1)
 }
 
 /// A range of window starts `[from, to)` that a contract refutes, folded: `from` and `to` lie in

@@ -114,7 +114,8 @@ impl<'a> ContractBounds<'a> {
                 (peak.max(least), alone().or_else(|| proof().map(span)))
             }
             ContractKind::Aligned => {
-                let peak = aligned::least_peak(steps(), signed(self.shortest)).max(least);
+                let (peak, _) = aligned::least_peak(steps(), signed(self.shortest));
+                let peak = peak.max(least);
                 let proof = || {
                     let inside = |start: i64| {
                         let first = u64::try_from(start).unwrap_or(0);
@@ -218,7 +219,7 @@ impl<'a> ContractBounds<'a> {
             }
             ContractKind::Aligned => {
                 let steps = steps::possible(axis, counted, self.longest);
-                within(aligned::least_peak(steps, signed(self.longest)))
+                within(aligned::least_peak(steps, signed(self.longest)).0)
             }
             ContractKind::TwoPeriod => {
                 let both = window_level(axis, counted, self.longest.saturating_mul(2));

@@ -6,8 +6,8 @@ use super::limit_judge::LimitJudgement;
 use super::limit_reading::{CheckOptions, LimitJudge};
 use super::operations::HistoryPart;
 use super::{
-    Charging, Contract, ContractKind, History, HistoryError, LimitRoom, LimitUse, Promise, Report,
-    UnjustifiedDenial, Verdict,
+    Charging, Contract, ContractKind, History, HistoryError, LimitRoom, Promise, Report,
+    UnjustifiedDenial, UseOverTime, Verdict,
 };
 
 /// Checks a history that began with an empty counter and holds every check made on its keys.
@@ -264,16 +264,19 @@ impl HistoryChecker {
     }
 
     /// The use of a limit over time: at every instant at which it changes, and at some between. Of
-    /// several counters, the fullest. The largest values are those of the report, but for windows
-    /// that begin at certain instants, of which two may be met, and for reserved costs. O(n log n).
-    pub fn limit_use(&self, limit: &Contract, history: &History) -> Vec<LimitUse> {
+    /// several counters, the fullest. The largest values are those of the report, but for fixed
+    /// windows and periods, and for reserved costs. O(n log n).
+    pub fn limit_use(&self, limit: &Contract, history: &History) -> UseOverTime {
         let judge = self.judge(limit);
         let parts = history.parts(limit.by());
         let uses = parts.iter().map(|places| {
             let places = places.as_deref();
             judge.limit_use(HistoryPart { history, places })
         });
-        let peak = |points: &Vec<LimitUse>| points.iter().map(|p| (p.certain, p.possible)).max();
+        let peak = |over_time: &UseOverTime| {
+            let points = over_time.uses.iter();
+            points.map(|p| (p.certain, p.possible)).max()
+        };
         uses.max_by_key(peak).unwrap_or_default()
     }
 

@@ -11,8 +11,8 @@ use super::operations::{HistoryPart, Operations};
 use super::placement::Placement;
 use super::records::nanos;
 use super::{
-    Charging, ContractKind, ContractTime, Doubt, LimitUse, LongWaits, Proof, Report, Verdict,
-    VerdictBasis, Witness,
+    Charging, ContractKind, ContractTime, Doubt, LimitUse, LongWaits, Proof, Report, UseOverTime,
+    Verdict, VerdictBasis, Witness, edges,
 };
 
 /// The judgement of a part of a history by one limit.
@@ -61,8 +61,8 @@ impl<'a> LimitJudge<'a> {
             .1
     }
 
-    /// The use of the limit over time; where its windows begin is left open.
-    pub(super) fn limit_use(self, part: HistoryPart<'_>) -> Vec<LimitUse> {
+    /// The use of the limit over time.
+    pub(super) fn limit_use(self, part: HistoryPart<'_>) -> UseOverTime {
         let windows = matches!(self.contract.kind(), ContractKind::Fixed) || self.has_grid();
         let sliding = self.contract.clone().of_kind(ContractKind::Sliding);
         let judge = LimitJudge {
@@ -82,8 +82,17 @@ impl<'a> LimitJudge<'a> {
             possible,
         };
         let last = last.unwrap_or(0).saturating_add(uncertainty * 2);
-        let uses = bounds.use_over_time(&operations, first.unwrap_or(0)..=last);
-        uses.into_iter().map(on_clock).collect()
+        let window = nanos(self.contract.window());
+        let (axis, most) = (&operations.admissible, bounds.permitted());
+        let by_edges = edges::level(axis, self.contract.kind(), window, most);
+        let uses = match &by_edges {
+            Some(level) => level.clone(),
+            None => bounds.use_over_time(&operations, first.unwrap_or(0)..=last),
+        };
+        UseOverTime {
+            uses: uses.into_iter().map(on_clock).collect(),
+            by_edges: by_edges.is_some(),
+        }
     }
 
     fn judge_admissions(

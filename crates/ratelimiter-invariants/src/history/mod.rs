@@ -29,6 +29,7 @@ mod changes;
 mod checker;
 mod contract;
 mod contract_text;
+mod edges;
 mod level;
 mod limit_judge;
 mod limit_reading;
@@ -52,8 +53,8 @@ pub use contract::{Charging, Contract, ContractError, ContractKind, ContractTime
 pub use promise::Promise;
 pub use records::{History, HistoryError, by_key};
 pub use report::{
-    Doubt, LimitRoom, LimitUse, LongWaits, OutcomeCounts, Report, UnjustifiedDenial, Verdict,
-    VerdictBasis,
+    Doubt, LimitRoom, LimitUse, LongWaits, OutcomeCounts, Report, UnjustifiedDenial, UseOverTime,
+    Verdict, VerdictBasis,
 };
 pub use timeline::Timeline;
 pub use witness::{Proof, Witness};

@@ -47,7 +47,7 @@ pub struct Report {
 }
 
 /// The use of a limit at an instant: the cost in the window up to it, the tokens that a bucket
-/// lacks, or the places that are held. A window may meet two of fixed windows or periods.
+/// lacks, or the places that are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitUse {
     /// The instant on the clock of the history.
@@ -56,6 +56,17 @@ pub struct LimitUse {
     pub certain: u64,
     /// The cost that can count there.
     pub possible: u64,
+}
+
+/// The use of a limit over time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UseOverTime {
+    /// In the order of time.
+    pub uses: Vec<LimitUse>,
+    /// Whether the use is counted since the edge of a fixed or aligned window, where edges were
+    /// found that suit the limiter. Otherwise it is that of any window of this length, which may
+    /// meet two fixed windows or periods.
+    pub by_edges: bool,
 }
 
 /// Calls that waited longer than the limiter states.

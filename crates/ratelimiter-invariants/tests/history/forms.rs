@@ -154,7 +154,7 @@ proptest! {
         let history = History::try_from(&on_one_key(history)[..]).unwrap();
         let checker = HistoryChecker::new(form.clone()).uncertainty(Duration::from_micros(300));
         let report = checker.check(&history);
-        let uses = checker.limit_use(&form, &history);
+        let uses = checker.limit_use(&form, &history).uses;
         prop_assert!(uses.is_sorted_by_key(|one| one.at));
         prop_assert!(uses.iter().all(|one| one.certain <= one.possible), "{uses:?}");
         let possible = uses.iter().map(|one| one.possible).max();

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use maud::{Markup, html};
 use ratelimiter_api::{NodeId, Operation, Outcome};
-use ratelimiter_invariants::{Contract, ContractKind, LimitUse, Report};
+use ratelimiter_invariants::{Contract, ContractKind, Report, UseOverTime};
 
-/// Width of all drawings before they are stretched, and the least width of a bar.
-const WIDTH: f64 = 1000.0;
+use super::axis::{SHORT, TimeAxis, WIDTH};
+
+/// Least width of a bar.
 const LEAST: f64 = 2.0;
 /// Rows of a lane, for checks at the same time.
 const ROWS: usize = 40;
@@ -38,7 +39,7 @@ pub(super) struct LimitCurve<'a> {
     pub(super) contract: &'a Contract,
     /// The cost that a window may hold.
     pub(super) permitted: u64,
-    pub(super) uses: Vec<LimitUse>,
+    pub(super) over_time: UseOverTime,
 }
 
 /// A history to be drawn.
@@ -56,7 +57,10 @@ pub(super) struct Drawing<'a> {
 
 impl Drawing<'_> {
     pub(super) fn markup(&self) -> Markup {
-        let uses = self.curves.iter().filter_map(|curve| curve.uses.last());
+        let uses = self
+            .curves
+            .iter()
+            .filter_map(|curve| curve.over_time.uses.last());
         let axis = &TimeAxis::of(self.operations, uses.map(|one| one.at).max());
         let mut lanes: BTreeMap<&NodeId, Vec<&Operation>> = BTreeMap::new();
         for op in self.operations {
@@ -179,7 +183,7 @@ impl Drawing<'_> {
                 (0, class(op.outcome))
             };
             if self.labelled {
-                let (class, times) = (layer.1, axis.times(op));
+                let (class, times) = (layer.1, times(axis, op));
                 let _ = write!(
                     labelled,
                     "<path class=\"{class}\" d=\"{path}\" data-t=\"{times}\"/>"
@@ -207,7 +211,7 @@ impl Drawing<'_> {
         counts: &[(Duration, u64)],
     ) -> ([u64; 2], String) {
         let mut columns = [None::<[u64; 2]>; STEPS + 1];
-        for one in &curve.uses {
+        for one in &curve.over_time.uses {
             let column = (axis.x(one.at) / WIDTH * STEPS as f64) as usize;
             let [certain, possible] = columns[column].unwrap_or_default();
             columns[column] = Some([certain.max(one.certain), possible.max(one.possible)]);
@@ -271,20 +275,22 @@ impl Drawing<'_> {
 }
 
 impl LimitCurve<'_> {
-    /// The cost of each line, and its class: that of the limit, and that of two windows.
-    fn lines(&self) -> Vec<(u64, &'static str)> {
-        let two = matches!(
-            self.contract.kind(),
+    /// Whether the use may be that of two windows, since their edges are not known.
+    fn meets_two(&self) -> bool {
+        let kind = self.contract.kind();
+        let has_edges = matches!(
+            kind,
             ContractKind::Fixed | ContractKind::Aligned | ContractKind::TwoPeriod
         );
-        let limit = (self.permitted, "limit");
-        [
-            Some(limit),
-            two.then_some((2 * self.permitted, "limit two")),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+        has_edges && !self.over_time.by_edges
+    }
+
+    /// The cost of each line, and its class: that of the limit, and that of two windows.
+    fn lines(&self) -> Vec<(u64, &'static str)> {
+        let two = self
+            .meets_two()
+            .then_some((2 * self.permitted, "limit two"));
+        [(self.permitted, "limit")].into_iter().chain(two).collect()
     }
 
     /// The curve in words, with its peaks.
@@ -295,6 +301,10 @@ impl LimitCurve<'_> {
             ContractKind::TokenBucket => ("tokens taken and not refilled".to_owned(), ""),
             ContractKind::Paced => ("releases that no refill covers yet".to_owned(), ""),
             ContractKind::InFlight => ("places held".to_owned(), ""),
+            _ if self.over_time.by_edges => (
+                format!("cost admitted since a window of {window} began"),
+                "; the edges are not known, and drawn where they suit the limiter",
+            ),
             ContractKind::Fixed | ContractKind::Aligned | ContractKind::TwoPeriod => (
                 format!("cost admitted in the {window} before"),
                 "; it may meet two windows, and then hold twice the limit (upper line)",
@@ -313,124 +323,6 @@ pub(super) fn range(certain: u64, possible: u64) -> String {
         certain.to_string()
     } else {
         format!("{certain}..{possible}")
-    }
-}
-
-/// Times of a history as places on the drawing. A long time without any check in flight is drawn
-/// short, so that the checks around it are seen.
-struct TimeAxis {
-    first: Duration,
-    /// Times with checks, and their places.
-    parts: Vec<(Duration, Duration, f64, f64)>,
-}
-
-/// A time without checks is drawn short from this share of the whole on, and this wide.
-const SILENCE: f64 = 0.15;
-const SHORT: f64 = 25.0;
-/// Least width of a part, so that its time fits below it, and of all together.
-const PART: f64 = 150.0;
-const ALL_PARTS: f64 = 700.0;
-/// Least distance of a time to the begin of a part.
-const NEXT: f64 = 130.0;
-
-impl TimeAxis {
-    /// The axis of these checks, up to the last use.
-    fn of(operations: &[Operation], last_use: Option<Duration>) -> Self {
-        let mut times = Vec::from_iter(operations.iter().map(|op| (op.invoke, op.complete)));
-        times.sort_unstable();
-        let first = times.first().map_or(Duration::ZERO, |time| time.0);
-        let last = times.iter().map(|time| time.1).max().unwrap_or(first);
-        let silence = (last - first).mul_f64(SILENCE);
-        let mut parts = vec![(first, first, 0.0, 0.0)];
-        for (invoke, complete) in times {
-            match parts.last_mut() {
-                Some(part) if invoke <= part.1 + silence => part.1 = part.1.max(complete),
-                _ => parts.push((invoke, complete, 0.0, 0.0)),
-            }
-        }
-        if let (Some(part), Some(last)) = (parts.last_mut(), last_use) {
-            part.1 = part.1.max(last);
-        }
-        let busy =
-            |part: &(Duration, Duration, f64, f64)| (part.1 - part.0).as_secs_f64().max(1e-9);
-        let whole: f64 = parts.iter().map(busy).sum();
-        let count = parts.len() as f64;
-        let least = PART.min(ALL_PARTS / count);
-        let free = WIDTH - SHORT * (count - 1.0) - least * count;
-        let mut x = 0.0;
-        for part in &mut parts {
-            (part.2, part.3) = (x, x + least + free * busy(part) / whole);
-            x = part.3 + SHORT;
-        }
-        Self { first, parts }
-    }
-
-    fn x(&self, time: Duration) -> f64 {
-        let (mut from, mut x) = (self.first, 0.0);
-        for &(start, end, left, right) in &self.parts {
-            let between = |from: Duration, to: Duration, x: f64, to_x: f64| {
-                let since = time.saturating_sub(from).as_secs_f64();
-                x + (to_x - x) * since / (to - from).as_secs_f64().max(1e-9)
-            };
-            if time < start {
-                return between(from, start, x, left);
-            }
-            if time <= end {
-                return between(start, end, left, right);
-            }
-            (from, x) = (end, right);
-        }
-        x.min(WIDTH)
-    }
-
-    /// The begin of each part and round times within: their places in percent, and their texts.
-    fn ticks(&self) -> Vec<(f64, String)> {
-        let since = |time: Duration| (time - self.first).as_secs_f64();
-        let span = self
-            .parts
-            .last()
-            .map_or(0.0, |part| since(part.1))
-            .max(1e-6);
-        let (unit, name) = if span < 1.0 { (1e-3, "ms") } else { (1.0, "s") };
-        let busy: f64 = self
-            .parts
-            .iter()
-            .map(|part| since(part.1) - since(part.0))
-            .sum();
-        let steps = (-9..6).flat_map(|power| [1.0, 2.0, 5.0].map(|n| n * 10_f64.powi(power)));
-        let step = steps
-            .map(|step| step * unit)
-            .find(|step| busy / step <= 5.0);
-        let mut ticks = Vec::new();
-        for &(start, end, left, right) in &self.parts {
-            let first = (since(start) / step.unwrap_or(span)).floor();
-            let round = (1..=5).map(|n| (first + f64::from(n)) * step.unwrap_or(span));
-            let within = round.take_while(|at| *at <= since(end)).map(|at| {
-                let x = self.x(self.first + Duration::from_secs_f64(at));
-                (at, x)
-            });
-            let apart =
-                within.filter(|(_, x)| *x >= left + NEXT && (*x <= right - NEXT || right >= WIDTH));
-            for (at, x) in [(since(start), left)].into_iter().chain(apart) {
-                let round = (at / unit * 1e3).round() / 1e3;
-                ticks.push(((x * 10.0).round() / 100.0, format!("{round} {name}")));
-            }
-        }
-        ticks
-    }
-
-    fn times(&self, op: &Operation) -> String {
-        let ms = |time: Duration| time.saturating_sub(self.first).as_secs_f64() * 1e3;
-        let cost = match op.cost {
-            1 => String::new(),
-            cost => format!(", cost {cost}"),
-        };
-        format!(
-            "{} {:.3}..{:.3} ms{cost}",
-            name(op.outcome),
-            ms(op.invoke),
-            ms(op.complete)
-        )
     }
 }
 
@@ -458,6 +350,21 @@ fn class(outcome: Outcome) -> &'static str {
         Outcome::Failed => "f",
         Outcome::Unknown => "u",
     }
+}
+
+/// The outcome of a check and its times, for a pointer.
+fn times(axis: &TimeAxis, op: &Operation) -> String {
+    let ms = |time: Duration| time.saturating_sub(axis.first).as_secs_f64() * 1e3;
+    let cost = match op.cost {
+        1 => String::new(),
+        cost => format!(", cost {cost}"),
+    };
+    format!(
+        "{} {:.3}..{:.3} ms{cost}",
+        name(op.outcome),
+        ms(op.invoke),
+        ms(op.complete)
+    )
 }
 
 /// `12 allowed, 3 denied`.
@@ -537,27 +444,9 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_drawn_short() {
-        let axis = TimeAxis::of(&[check(0, 1_000), check(99_000, 100_000)], None);
-        let places = [0, 1_000, 99_000, 100_000].map(|at| axis.x(Duration::from_micros(at)));
-        let half = (WIDTH - SHORT) / 2.0;
-        assert_eq!(places, [0.0, half, half + SHORT, WIDTH]);
-        let ticks = axis.ticks();
-        assert_eq!(ticks[2], (51.25, "99 ms".to_owned()), "{ticks:?}");
-    }
-
-    #[test]
-    fn ticks_are_round() {
-        let ticks = TimeAxis::of(&[check(5_000, 12_300)], None).ticks();
-        let texts = Vec::from_iter(ticks.iter().map(|tick| tick.1.as_str()));
-        assert_eq!(texts, ["0 ms", "2 ms", "4 ms", "6 ms"]);
-        assert!((ticks[1].0 - 27.4).abs() < 0.01, "{ticks:?}");
-    }
-
-    #[test]
     fn largest_use_of_each_column_is_drawn() {
         let contract: Contract = "10/1s".parse().unwrap();
-        let uses = (0..1_000).map(|n| LimitUse {
+        let uses = (0..1_000).map(|n| ratelimiter_invariants::LimitUse {
             at: Duration::from_micros(n),
             certain: u64::from(n == 501) * 9,
             possible: u64::from(n == 501) * 12,
@@ -565,7 +454,10 @@ mod tests {
         let curve = LimitCurve {
             contract: &contract,
             permitted: 10,
-            uses: uses.collect(),
+            over_time: UseOverTime {
+                uses: uses.collect(),
+                by_edges: false,
+            },
         };
         let operations = [check(0, 1_000)];
         let axis = TimeAxis::of(&operations, None);

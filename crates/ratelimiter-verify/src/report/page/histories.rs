@@ -156,7 +156,7 @@ fn drawing(
     let curves = one.report.by_limit().map(|report| LimitCurve {
         contract: &report.contract,
         permitted: report.permitted,
-        uses: checker.limit_use(&report.contract, &history),
+        over_time: checker.limit_use(&report.contract, &history),
     });
     let mut shaded = Vec::new();
     if let Some(band) = one.fault {

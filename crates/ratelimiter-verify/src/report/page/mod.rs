@@ -1,5 +1,6 @@
 //! Results as one page that needs nothing else: no font, no network, and a script that only labels.
 
+mod axis;
 mod drawing;
 mod histories;
 mod parts;

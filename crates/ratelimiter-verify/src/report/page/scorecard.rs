@@ -191,7 +191,7 @@ fn drawing(
             .map(|report| LimitCurve {
                 contract: &report.contract,
                 permitted: report.permitted,
-                uses: checker.limit_use(&report.contract, &history),
+                over_time: checker.limit_use(&report.contract, &history),
             })
             .collect(),
         counts: counts.collect(),
