@@ -10,10 +10,11 @@ use system_time::system_us;
 const STEP: Duration = Duration::from_millis(20);
 /// A step of at least this is counted and logged.
 const NOTABLE: Duration = Duration::from_millis(500);
-/// A node that starts believes a common clock with a heartbeat this fresh,
+/// A node that starts believes a common clock with a heartbeat this fresh. Without one it waits as
+/// long for the others' heartbeats,
 const FRESH: Duration = Duration::from_millis(500);
-/// or a store's clock that agrees with its system's as well as this.
-const AGREES: Duration = Duration::from_secs(1);
+/// and without any believes a store's clock that agrees with its system's as well as this.
+const AGREES: Duration = Duration::from_millis(100);
 /// The lives of entries in the store, which expire by its raw clock, outlast a step forward of this
 /// length.
 pub(crate) const BRIDGED: Duration = Duration::from_secs(3600);
@@ -43,9 +44,16 @@ pub(crate) const BRIDGED: Duration = Duration::from_secs(3600);
 /// carries is true of a past instant: a node that fell behind, since its machine was suspended,
 /// catches up with the newest (`at`).
 ///
-/// No node has a clock that ran through an outage of all nodes. A node that starts after one of
-/// more than one and a half seconds takes the store's clock if it agrees with its own system's.
-/// Otherwise the common clock goes on from the last heartbeat: windows go on where they stopped.
+/// A node that starts has no clock to compare with. One heartbeat that is old does not tell a
+/// store's clock that stepped from a store that takes no writes, nor from an outage of all nodes. A
+/// store without any may be a new one, or have lost its state while others run; where its clock
+/// agrees with this node's system's, nothing is lost by that. Otherwise the node waits until the
+/// store has confirmed a heartbeat of its own, and half a second longer:
+///
+/// - Heartbeats went on: others run, and the newest is the common clock.
+/// - None came: nobody has a clock that ran on. The store's is taken if it agrees with this node's
+///   system's. Otherwise the common clock goes on from the last heartbeat: windows go on where they
+///   stopped.
 #[derive(Debug)]
 pub(crate) struct StoreClock {
     origin: Instant,
@@ -58,6 +66,17 @@ pub(crate) struct StoreClock {
     lag_us: AtomicU64,
     /// A step that was found and that is not in the offset yet. Held while a reading is taken.
     change: Mutex<Option<OffsetChange>>,
+    /// What was seen of the others before the first use of a reading.
+    start: Mutex<ClockStart>,
+}
+
+/// A node's start: whether others run is known some time after the store took a write of its own.
+#[derive(Debug, Default)]
+struct ClockStart {
+    /// When the store first confirmed a heartbeat of this node.
+    confirmed: Option<Instant>,
+    /// The newest heartbeat of the first reading after that.
+    at_us: Option<u64>,
 }
 
 /// An offset to be set, in place of the one that was read.
@@ -124,6 +143,8 @@ impl ClockReading {
 /// The use that was made of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClockChange {
+    /// None: whether the store's clock can be believed is not known yet.
+    Wait,
     /// The first: the clock was set by it, by so many microseconds.
     First(i64),
     /// The clock agrees with it, or followed it.
@@ -145,7 +166,13 @@ impl StoreClock {
             steps: AtomicU64::new(0),
             lag_us: AtomicU64::new(0),
             change: Mutex::default(),
+            start: Mutex::default(),
         }
+    }
+
+    /// The store has confirmed a heartbeat of this node: it takes writes, of others too.
+    pub(crate) fn confirmed(&self, at: Instant) {
+        self.start.lock().confirmed.get_or_insert(at);
     }
 
     /// Now, on the common clock.
@@ -191,8 +218,10 @@ impl StoreClock {
         let lag_us = micros(reading.round_trip());
         let common_us = reading.common_us();
         if !self.is_read() {
-            let by_us =
-                self.first(reading).cast_signed() - self.at_us(reading.received).cast_signed();
+            let Some(first_us) = self.first(reading) else {
+                return ClockChange::Wait;
+            };
+            let by_us = first_us.cast_signed() - self.at_us(reading.received).cast_signed();
             self.offset_us.fetch_add(by_us, Ordering::Relaxed);
             self.last_us
                 .store(self.at_us(reading.received), Ordering::Relaxed);
@@ -234,20 +263,25 @@ impl StoreClock {
         ClockChange::Step(by_us)
     }
 
-    /// The common clock at the first reading's answer, or a little earlier.
-    fn first(&self, reading: ClockReading) -> u64 {
+    /// The common clock at a reading's answer, or a little earlier; none while it is not known.
+    fn first(&self, reading: ClockReading) -> Option<u64> {
         let common_us = reading.common_us();
         let is_fresh = (reading.at_us..=reading.at_us + micros(FRESH)).contains(&common_us);
         // Before the first reading this is the system's clock.
-        let agrees = self.at_us(reading.received).abs_diff(reading.raw_us) <= micros(AGREES);
-        // A store's clock that agrees may have stepped by as much while other nodes run, whose
-        // heartbeats are fresh by the common clock: then it is not further ahead of them than this.
-        let is_outage = common_us > reading.at_us + micros(FRESH + AGREES);
-        if reading.at_us == 0 || is_fresh || agrees && is_outage {
-            common_us
-        } else {
-            reading.at_us
+        let earliest_us = self.at_us(reading.sent).saturating_sub(micros(AGREES));
+        let latest_us = self.at_us(reading.received) + micros(AGREES);
+        let agrees = (earliest_us..=latest_us).contains(&reading.raw_us);
+        if is_fresh || agrees && reading.at_us == 0 {
+            return Some(common_us);
         }
+        let mut start = self.start.lock();
+        let confirmed = start.confirmed.filter(|at| *at <= reading.sent)?;
+        let others_run = *start.at_us.get_or_insert(reading.at_us) < reading.at_us;
+        if reading.sent < confirmed + FRESH {
+            return None;
+        }
+        let goes_on = reading.at_us > 0 && (others_run || !agrees);
+        Some(if goes_on { reading.at_us } else { common_us })
     }
 
     fn advance_to(&self, common_us: u64, at: Instant) {
@@ -393,35 +427,56 @@ mod tests {
         assert_eq!(pair.error_us(SECOND), 3600 * 1_000_000);
     }
 
+    /// The first use of the store's clock by a node that starts, from readings at such times after
+    /// its start. The store's clock is ahead by so much, and the newest heartbeat at each reading
+    /// so old on the clock before it stepped.
+    fn start(ahead_us: i64, confirmed: Duration, ages: &[(Duration, Duration)]) -> Option<i64> {
+        let (clock, at) = (StoreClock::new(), Instant::now());
+        ages.iter().find_map(|(after, age)| {
+            if *after >= confirmed {
+                clock.confirmed(at + confirmed);
+            }
+            let true_us = clock.origin_us + micros(at + *after - clock.origin);
+            let change = clock.adjust(ClockReading {
+                raw_us: true_us.saturating_add_signed(ahead_us),
+                offset_us: 0,
+                at_us: true_us - micros(*age),
+                sent: at + *after,
+                received: at + *after,
+            });
+            match change {
+                ClockChange::First(by_us) => Some(by_us),
+                ClockChange::Wait => None,
+                other => panic!("{other:?}"),
+            }
+        })
+    }
+
     #[test]
     fn step_while_others_run_is_not_believed() {
-        for ahead_us in [600_000, 800_000, 1_000_000] {
-            let (clock, at) = (StoreClock::new(), Instant::now());
-            let heartbeat = clock.origin_us - 300_000;
-            clock.adjust(ClockReading {
-                raw_us: clock.at_us(at).saturating_add_signed(ahead_us),
-                offset_us: 0,
-                at_us: heartbeat,
-                sent: at,
-                received: at,
-            });
-            assert_eq!(clock.at_us(at), heartbeat, "{ahead_us}");
+        let beating = [0, 200, 400, 600].map(|after| (after * MS, 300 * MS));
+        for ahead_us in [600_000, 800_000, 1_000_000, -800_000, 3_000_000] {
+            assert_eq!(start(ahead_us, MS, &beating[..3]), None, "{ahead_us}");
+            assert_eq!(start(ahead_us, MS, &beating), Some(-300_000), "{ahead_us}");
         }
+    }
+
+    /// The last heartbeat grows older while the store takes no writes.
+    #[test]
+    fn pause_of_writes_is_no_step() {
+        let silent = [0, 400, 800].map(|after| (after * MS, (700 + after) * MS));
+        let resumed = [(1200 * MS, 10 * MS)];
+        assert_eq!(start(0, SECOND, &silent), None, "nothing is known");
+        assert_eq!(start(0, SECOND, &[&silent[..], &resumed].concat()), Some(0));
     }
 
     #[test]
     fn after_an_outage_only_an_agreeing_clock_is_believed() {
-        for (ahead_us, goes_on) in [(0, false), (3600 * 1_000_000, true)] {
-            let (clock, at) = (StoreClock::new(), Instant::now());
-            let before = clock.origin_us - 600 * S;
-            clock.adjust(ClockReading {
-                raw_us: clock.at_us(at).saturating_add_signed(ahead_us),
-                offset_us: 0,
-                at_us: before,
-                sent: at,
-                received: at,
-            });
-            assert_eq!(clock.at_us(at) == before, goes_on, "{ahead_us}");
+        let age = 600 * SECOND;
+        let silent = [0, 300, 600].map(|after| (after * MS, age + after * MS));
+        for (ahead_us, first) in [(0, 0), (3600 * 1_000_000, -600_600_000)] {
+            assert_eq!(start(ahead_us, MS, &silent[..2]), None, "{ahead_us}");
+            assert_eq!(start(ahead_us, MS, &silent), Some(first), "{ahead_us}");
         }
     }
 }

@@ -61,6 +61,8 @@ impl StoreSync {
             }
             let was = self.status.borrow().connected;
             match self.refresh().await {
+                // Whether the store's clock can be believed is not known yet.
+                Ok(_) if !self.clock.is_read() => {}
                 Ok(latency) => {
                     self.status.send_replace(StoreStatus {
                         connected: true,
@@ -120,6 +122,7 @@ impl StoreSync {
             .beat(&self.node, &beat, &self.clock, &gone)
             .await?;
         self.roster.confirmed(at_us, replaced);
+        self.clock.confirmed(Instant::now());
         let latency = self.status.borrow().latency;
         if latency.is_some_and(|latency| latency < self.store_timeout / 2) {
             self.store.circuits.of(NODES).close();
@@ -130,18 +133,20 @@ impl StoreSync {
     /// Sends unconfirmed admissions to the store. Those of a batch that fails are sent again under
     /// the same names.
     pub(crate) async fn flush(self: Arc<Self>) -> Result<(), StoreError> {
-        loop {
+        // Without the common clock they have no time yet.
+        while self.clock.is_read() {
             let batches = self.limiter.unsynced(FLUSH_MOST);
             if batches.is_empty() {
-                return Ok(());
+                break;
             }
             let forgot = self.store.flush(&batches).await;
             self.limiter.confirm(&batches, &forgot);
             forgot.into_iter().collect::<Result<Vec<_>, _>>()?;
             if batches.iter().map(|b| b.admissions.len()).sum::<usize>() < FLUSH_MOST {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 
     /// Reads the store's clock, the changed limits, the heartbeats and the windows of the keys in
@@ -157,6 +162,9 @@ impl StoreSync {
             self.beat_once().await.ok();
         }
         self.roster.read(std::mem::take(&mut answer.heartbeats));
+        if !self.clock.is_read() {
+            return Ok(answer.clock.round_trip());
+        }
         let keys = self
             .limiter
             .refresh(&watched, std::mem::take(&mut answer.windows));

@@ -1,10 +1,17 @@
+use std::time::Duration;
+
 use ratelimiter_api::{ChangedLimit, CountingMode, FormerGrants, Key, LimitEntry};
 use ratelimiter_store::StoreError;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Limiter;
 use super::leased::LEASE_ENDS;
 use crate::shared::{ChangedLimits, LimitChange, LimitCommand, LimitsState, StoreRefresh};
+
+/// How long a change waits for the common clock.
+const CLOCK_DEADLINE: Duration = Duration::from_secs(2);
+/// Time between two looks.
+const CLOCK_POLL: Duration = Duration::from_millis(20);
 
 /// Limits that one change may set.
 pub(crate) const MAX_LIMITS_AT_ONCE: usize = 1000;
@@ -82,9 +89,23 @@ impl Limiter {
 
     /// Changes limits in the store. One that has lost its state changes none: it is given the
     /// limits first, since otherwise the nodes would take the changed limit for the only one.
+    ///
+    /// A change may begin a life of the store's state, and the time of a loss. So it waits until
+    /// this node has the clock of the others.
     async fn change(&self, command: &LimitCommand<'_>) -> Result<ChangedLimits, StoreError> {
+        let (store, clock) = (&self.context.store, &self.context.clock);
+        let is_read = async {
+            while !clock.is_read() {
+                sleep(CLOCK_POLL).await;
+            }
+        };
+        if timeout(CLOCK_DEADLINE, is_read).await.is_err() {
+            return Err(StoreError::Deadline {
+                url: store.checks.url().clone(),
+                deadline: CLOCK_DEADLINE,
+            });
+        }
         loop {
-            let store = &self.context.store;
             if let Some(done) = store.change_limits(&self.known(), command).await? {
                 return Ok(done);
             }

@@ -197,7 +197,7 @@ impl Limiter {
     /// admitted before moves with it.
     pub(crate) fn follow_clock(&self, reading: ClockReading) {
         match self.context.clock.adjust(reading) {
-            ClockChange::Slew => {}
+            ClockChange::Wait | ClockChange::Slew => {}
             ClockChange::Step(by_us) => tracing::warn!(
                 by_us,
                 "the store's clock stepped; the common clock goes on without the step"
