@@ -6,7 +6,7 @@ if forgot then return false end
 local key = ARGV[FIRST]
 local old = redis.call('HGET', KEYS[1], key)
 if not old then return {version, {}, exact(lost)} end
-change_to(version + 1)
+next_version()
 end_counter(key, read(old))
 drop(key, version)
 return {version, {old}, exact(lost)}

@@ -33,6 +33,9 @@ local function note_loss()
   lost = now
   redis.call('HSET', KEYS[5], 'lost', exact(lost))
 end
+-- The versions of a life are later than all that a node remembers of former ones: a change that is
+-- made in it holds over theirs. So they begin with the time, in milliseconds: the entries of the
+-- limits have room for 14 digits.
 local function begin_life()
   local time = redis.call('TIME')
   life = ARGV[3] .. ':' .. time[1] .. ':' .. time[2]
@@ -40,14 +43,15 @@ local function begin_life()
   redis.call('HSET', KEYS[1], PART, life)
   redis.call('ZADD', KEYS[3], 0, PART)
   redis.call('ZADD', KEYS[4], 0, PART)
+  version = math.max(version, known, math.floor(now / 1000))
 end
-local function change_to(newer)
-  version = newer
-  redis.call('SET', KEYS[2], exact(version))
+local function next_version()
   if life == '' then
     if not is_new() then note_loss() end
     begin_life()
   end
+  version = version + 1
+  redis.call('SET', KEYS[2], exact(version))
 end
 local function read(text)
   local readable, entry = pcall(cjson.decode, text or '')

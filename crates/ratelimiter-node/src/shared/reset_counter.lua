@@ -7,7 +7,7 @@ local key = ARGV[FIRST]
 local old = redis.call('HGET', KEYS[1], key)
 local entry = read(old)
 if not entry then return {version, {}, exact(lost)} end
-change_to(version + 1)
+next_version()
 end_counter(key, entry)
 entry.epoch = version
 begin_counter(key, entry)

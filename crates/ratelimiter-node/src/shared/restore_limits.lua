@@ -17,7 +17,8 @@ for i = FIRST, #ARGV, 3 do
   end
 end
 if changed or forgot or life == '' then
-  change_to(math.max(version, known) + 1)
+  version = math.max(version, known)
+  next_version()
   -- The restored changes have old versions: every node reads all limits.
   redis.call('HSET', KEYS[5], 'floor', exact(version))
 end

@@ -4,7 +4,7 @@
 -- returns {version, each entry as kept and as it was or empty, time of the last loss}, or nothing
 --         when the store has lost its state
 if forgot then return false end
-change_to(version + 1)
+next_version()
 local kept = {}
 for i = FIRST, #ARGV, 2 do
   local key, entry = ARGV[i], cjson.decode(ARGV[i + 1])
