@@ -46,6 +46,15 @@ impl RunRecords {
         self.lives_us.push(now_us);
     }
 
+    /// A node begins with a limit in its file, which the limit has again where it was deleted.
+    pub(crate) fn in_file(&mut self, key: usize, limit: u32, now_us: u64) {
+        let deleted =
+            |change: &RequestedChange| change.key == key && change.event == LimitEvent::Deleted;
+        if self.changes.iter().any(deleted) {
+            self.request(key, LimitEvent::Set(limit), now_us);
+        }
+    }
+
     pub(crate) fn invoke(&mut self, check: PlannedCheck, now_us: u64) -> usize {
         let PlannedCheck {
             node, key, cost, ..

@@ -223,7 +223,14 @@ impl<'a> World<'a> {
         let mut config = Config::new(settings).unwrap();
         config.random = self.noise.of(node as u64, 1000 + host.lives);
         host.start(self.now_us, config);
-        self.records.lock().begin_life(self.now_us);
+        let mut records = self.records.lock();
+        records.begin_life(self.now_us);
+        if self.plan.files[node] {
+            for (key, spec) in self.plan.limits.iter().enumerate() {
+                let limit = u32::try_from(spec.limit).unwrap();
+                records.in_file(key, limit, self.now_us);
+            }
+        }
     }
 
     fn check(&mut self, check: PlannedCheck) {
