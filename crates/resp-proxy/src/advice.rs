@@ -25,7 +25,8 @@ fn about_commands(which: &CommandFilter, table: &CommandTable, warnings: &mut Ve
         (!table.is_unknown(command)).then_some(&command.kind)
     };
     for name in which.names.iter().filter(|name| known(name).is_none()) {
-        let nearest = nearest(name, table);
+        let names = table.all().map(|(known, _)| known);
+        let nearest = nearest(name, names.filter(|known| !known.contains('|')));
         let advice = nearest.map_or(String::new(), |near| format!(": did you mean {near}?"));
         warnings.push(format!("the store has no command {name}{advice}"));
     }
@@ -72,14 +73,12 @@ fn about_commands(which: &CommandFilter, table: &CommandTable, warnings: &mut Ve
     }
 }
 
-/// The command whose name is most like this one.
-fn nearest<'t>(name: &str, table: &'t CommandTable) -> Option<&'t str> {
-    table
-        .all()
-        .filter(|(known, _)| !known.contains('|'))
-        .map(|(known, _)| (strsim::damerau_levenshtein(name, known), known))
+/// The valid word that is most like this one, if one is.
+pub(crate) fn nearest<'t>(word: &str, valid: impl Iterator<Item = &'t str>) -> Option<&'t str> {
+    valid
+        .map(|known| (strsim::damerau_levenshtein(word, known), known))
         .min()
-        .filter(|(distance, _)| *distance <= 1 + name.len() / 4)
+        .filter(|(distance, _)| *distance <= 1 + word.len() / 4)
         .map(|(_, known)| known)
 }
 

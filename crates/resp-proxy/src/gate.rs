@@ -21,7 +21,6 @@ pub(crate) struct FaultGate<'a> {
     pub(crate) view: RuleView,
     exchange: &'a ConnectionState,
     direction: LinkDirection,
-    late: DelayLine,
     /// Bytes of this direction were dropped, so that later ones make no sense.
     has_lost: bool,
 }
@@ -32,7 +31,6 @@ impl<'a> FaultGate<'a> {
             view: exchange.link.view(),
             exchange,
             direction,
-            late: DelayLine::default(),
             has_lost: false,
         }
     }
@@ -54,19 +52,17 @@ impl<'a> FaultGate<'a> {
         stream.is_none_or(|stream| stream == self.direction)
     }
 
-    /// Reads into a window. Returns the number of bytes, zero at the end.
+    /// Reads into a window, what has arrived by a line. Returns the number of bytes, zero at the end.
     pub(crate) async fn read(
         &mut self,
+        late: &mut DelayLine,
         window: &mut ByteWindow,
         reader: &mut (impl AsyncRead + Unpin),
     ) -> std::io::Result<usize> {
         poll_fn(|context| {
-            let mut late = std::mem::take(&mut self.late);
-            let read = window.poll_fill(context, |context, out| {
+            window.poll_fill(context, |context, out| {
                 late.poll_read(context, reader, || self.latency(), out)
-            });
-            self.late = late;
-            read
+            })
         })
         .await
     }

@@ -31,6 +31,7 @@ mod latency;
 mod listener;
 mod notice;
 mod occurrence;
+mod own_wake;
 #[cfg(feature = "program")]
 pub mod program;
 mod proxy;

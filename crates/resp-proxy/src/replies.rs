@@ -1,5 +1,6 @@
 //! The direction from store to client: matches replies with commands and lets their fate happen.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use tokio::time::{sleep, sleep_until};
 use crate::active::ActiveRule;
 use crate::frame::{FrameScanner, NoCapture, ScanProgress, StreamSide};
 use crate::gate::FaultGate;
+use crate::latency::DelayLine;
 use crate::queue::{ReplyFate, ReplyForm, ReplyQueue};
 use crate::rule::LinkDirection;
 use crate::state::{ConnectionEnd, ConnectionState};
@@ -37,6 +39,7 @@ pub(crate) struct ReplyStream<'a, R, W> {
     client: W,
     exchange: &'a ConnectionState,
     gate: FaultGate<'a>,
+    late: DelayLine,
     window: ByteWindow,
     scanner: FrameScanner,
     role: FrameRole,
@@ -61,6 +64,7 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
             client,
             exchange,
             gate: FaultGate::new(exchange, LinkDirection::Downstream),
+            late: DelayLine::default(),
             window: ByteWindow::default(),
             scanner: FrameScanner::new(StreamSide::Replies),
             role: FrameRole::Unknown,
@@ -76,6 +80,8 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
 
     /// Passes replies on until the store has sent its last.
     pub(crate) async fn run(mut self) -> Result<(), ConnectionEnd> {
+        let exchange = self.exchange;
+        let mut wake = pin!(exchange.wake.notified());
         loop {
             let swallowed = self.swallowed.clone();
             let fault_ended = async {
@@ -84,13 +90,15 @@ impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> ReplyStream<'a, R, W> {
                     None => std::future::pending().await,
                 }
             };
-            let exchange = self.exchange;
             let read = tokio::select! {
                 biased;
                 // A connection that lost a reply is of no use: its client may open another.
                 () = fault_ended => return Err(ConnectionEnd::Reset),
-                read = self.gate.read(&mut self.window, &mut self.upstream) => read?,
-                () = exchange.wake.notified() => {
+                read = self.gate.read(&mut self.late, &mut self.window, &mut self.upstream) => {
+                    read?
+                }
+                () = &mut wake => {
+                    wake.set(exchange.wake.notified());
                     if self.scanner.at_frame_start() {
                         self.local().await?;
                     }

@@ -15,6 +15,7 @@ use crate::dialogue::Dialogue;
 use crate::frame::{FrameScanner, ScanProgress, StreamSide};
 use crate::gate::FaultGate;
 use crate::key::FirstKey;
+use crate::latency::DelayLine;
 use crate::queue::{ReplyFate, ReplyForm};
 use crate::rule::{CommandFault, LinkDirection};
 use crate::rules::RuleSubject;
@@ -49,6 +50,7 @@ pub(crate) struct RequestStream<'a, W> {
     passage: FramePassage,
     /// A part of the current frame has been passed on.
     has_begun: bool,
+    late: DelayLine,
     window: ByteWindow,
 }
 
@@ -65,6 +67,7 @@ impl<'a, W: AsyncWrite + Unpin> RequestStream<'a, W> {
             scanner: FrameScanner::new(StreamSide::Requests),
             passage: FramePassage::Undecided,
             has_begun: false,
+            late: DelayLine::default(),
             window: ByteWindow::default(),
         }
     }
@@ -88,7 +91,10 @@ impl<'a, W: AsyncWrite + Unpin> RequestStream<'a, W> {
 
     /// Reads more, behind the bytes that are held back.
     async fn read(&mut self) -> io::Result<usize> {
-        self.gate.read(&mut self.window, &mut self.client).await
+        let window = &mut self.window;
+        self.gate
+            .read(&mut self.late, window, &mut self.client)
+            .await
     }
 
     /// How far the bytes may be passed on. Those of a command that is not decided about wait only

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use crate::active::ActiveRule;
 use crate::client::leaves;
 use crate::listener::ProxyListener;
 use crate::notice::ProxyNotice;
+use crate::own_wake::OwnWake;
 use crate::replies::ReplyStream;
 use crate::requests::RequestStream;
 use crate::rule::ConnectionFault;
@@ -154,11 +156,13 @@ async fn exchange(
 ) -> Result<(), ConnectionEnd> {
     let (from_client, to_client) = client.split();
     let exchange = ConnectionState::new(Arc::clone(link), address);
-    let requests = RequestStream::new(from_client, to_store, &exchange).run();
-    let replies = ReplyStream::new(from_store, to_client, &exchange).run();
+    let requests = pin!(RequestStream::new(from_client, to_store, &exchange).run());
+    let replies = pin!(ReplyStream::new(from_store, to_client, &exchange).run());
+    let by_rule = pin!(ended_by_rule(&exchange));
+    let (requests, mut replies) = (OwnWake::new(requests), OwnWake::new(replies));
     let both = async {
-        tokio::pin!(replies);
         let sent = tokio::select! {
+            biased;
             sent = requests => sent,
             replied = &mut replies => return replied,
         };
@@ -178,8 +182,9 @@ async fn exchange(
         }
     };
     tokio::select! {
+        biased;
+        ended = OwnWake::new(by_rule) => Err(ended),
         ended = both => ended,
-        ended = ended_by_rule(&exchange) => Err(ended),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
 use redis::{Value, from_redis_value_ref};
 
 use crate::class::{ChannelKind, CommandClass, CommandKind, CommandRole};
@@ -13,7 +14,7 @@ use crate::key::KeyPlace;
 /// case.
 #[derive(Debug)]
 pub(crate) struct CommandTable {
-    commands: HashMap<Vec<u8>, KnownCommand>,
+    commands: HashMap<Vec<u8>, KnownCommand, RandomState>,
     unknown: KnownCommand,
 }
 

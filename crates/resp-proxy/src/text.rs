@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::advice::nearest;
 use crate::class::CommandClass;
 use crate::command::KEY;
 use crate::occurrence::Occurrence;
@@ -45,6 +46,13 @@ fn wrong<T>(column: usize, reason: impl Into<String>) -> Result<T, RuleError> {
     })
 }
 
+/// The nearest of the valid words, and all of them.
+fn unknown(kind: &str, word: &str, valid: &str) -> String {
+    let meant = nearest(word, valid.split(", "));
+    let meant = meant.map_or(String::new(), |near| format!(" (did you mean {near}?)"));
+    format!("there is no {kind} {word:?}{meant}: one of {valid}")
+}
+
 fn split(text: &str) -> Result<Vec<RuleWord>, RuleError> {
     let mut chars = text
         .chars()
@@ -62,10 +70,7 @@ fn split(text: &str) -> Result<Vec<RuleWord>, RuleError> {
             name.push(c);
         }
         if NAMES.split(", ").all(|other| other != name) {
-            return wrong(
-                name_at,
-                format!("there is no word {name:?}: one of {NAMES}"),
-            );
+            return wrong(name_at, unknown("word", &name, NAMES));
         }
         let Some((equals_at, _)) = chars.next_if(|(_, c)| *c == '=') else {
             return wrong(name_at, format!("expected {name}=VALUE"));
@@ -321,12 +326,7 @@ fn connections(
             after: words.duration("after")?.unwrap_or_default(),
             stream: stream(words)?,
         },
-        unknown => {
-            return wrong(
-                what.value_at,
-                format!("there is no fault {unknown:?}: one of {FAULTS}"),
-            );
-        }
+        word => return wrong(what.value_at, unknown("fault", word, FAULTS)),
     })
 }
 
@@ -346,7 +346,8 @@ mod tests {
             ("do=silence class=write", 12, "does not go with"),
             ("do=refuse client=a", 11, "does not go with"),
             ("do=error text=\"open", 15, "not closed"),
-            ("do=hold keys=a", 9, "prefix,"),
+            ("do=hold keys=a", 9, "did you mean key?"),
+            ("do=swalow-reply", 4, "did you mean swallow-reply?"),
             ("do=hold nth=2 first=3", 13, "none of skip="),
             ("do=timeout stream=both", 19, "upstream or downstream"),
             ("do=hold client-address=worker", 24, "no address"),
