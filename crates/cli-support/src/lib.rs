@@ -21,4 +21,4 @@ pub use open_files::raise_open_files;
 pub use output::{LogLines, print, remark};
 pub use result_file::{ResultDirectory, ResultFile, append};
 pub use signals::ExitSignals;
-pub use usage::{WrongUsage, run};
+pub use usage::{WrongUsage, did_you_mean, run};

@@ -2,7 +2,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ErrorKind};
 
 use crate::{Exit, print, remark};
 
@@ -29,6 +29,16 @@ pub fn run<C: Parser>(program: &str, body: impl FnOnce(C) -> anyhow::Result<Exit
     .into()
 }
 
+/// ` (did you mean "burst"?)`, by the valid word that is most like a wrong one; nothing when none is
+/// near. Near are one mistake, and one more for each three letters, as Damerau and Levenshtein
+/// count them.
+pub fn did_you_mean<'w>(wrong: &str, valid: impl IntoIterator<Item = &'w str>) -> String {
+    let mistakes = |word: &&str| strsim::damerau_levenshtein(wrong, word);
+    let best = valid.into_iter().min_by_key(mistakes);
+    let near = best.filter(|best| mistakes(best) <= 1 + wrong.len() / 3);
+    near.map_or(String::new(), |word| format!(" (did you mean {word:?}?)"))
+}
+
 fn parse<C: Parser>(program: &str) -> Result<C, Exit> {
     C::try_parse().map_err(|error| {
         // Without a subcommand the help is the answer, and the usage is wrong all the same.
@@ -52,9 +62,24 @@ fn parse<C: Parser>(program: &str) -> Result<C, Exit> {
             .collect();
         let line = reason.join(" ");
         let reason = without_users(line.trim_start_matches("error: "));
-        remark(format_args!("{program}: {reason} (--help explains)"));
+        let meant = match nearest(&error) {
+            Some(word) => format!("did you mean {word}?"),
+            None => "--help explains".to_owned(),
+        };
+        remark(format_args!("{program}: {reason} ({meant})"));
         Exit::Usage
     })
+}
+
+/// The valid word that is nearest to the wrong one, if one is near.
+fn nearest(error: &clap::Error) -> Option<String> {
+    let kinds = [
+        ContextKind::SuggestedSubcommand,
+        ContextKind::SuggestedArg,
+        ContextKind::SuggestedValue,
+    ];
+    let words = kinds.into_iter().find_map(|kind| error.get(kind))?;
+    Some(words.to_string().replace(", ", " or "))
 }
 
 fn end(program: &str, result: anyhow::Result<Exit>) -> Exit {
@@ -99,7 +124,29 @@ fn on_one_line(error: &anyhow::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::{Arg, Command};
+
     use super::*;
+
+    #[test]
+    fn errors_name_the_nearest_word() {
+        let program = || {
+            let phase = Arg::new("phase")
+                .long("phase")
+                .value_parser(["burst", "steady"]);
+            Command::new("p").subcommand(Command::new("check").arg(phase))
+        };
+        for (words, meant) in [
+            (["chekc", "", ""], Some("check")),
+            (["check", "--phsae", "burst"], Some("--phase")),
+            (["check", "--phase", "bust"], Some("burst")),
+            (["check", "--other", ""], None),
+        ] {
+            let words = ["p"].into_iter().chain(words);
+            let error = program().try_get_matches_from(words).unwrap_err();
+            assert_eq!(nearest(&error).as_deref(), meant, "{error}");
+        }
+    }
 
     #[test]
     fn users_of_urls_are_not_shown() {

@@ -1,6 +1,7 @@
 //! The arguments of the commands.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum as _};
@@ -18,26 +19,32 @@ use ratelimiter_verify::{FindingKind, Phase, RecordFormat, RecordSettings, Statu
 /// The contract, and how histories are read.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ContractArgs {
-    /// Cost that any window may hold, as 10/2s; repeat for limits that hold at once. Another form
-    /// follows it: '10/2s token-bucket' (a bucket of 10 that fills in 2 s), '10/2s fixed' (windows
-    /// whose edges are not known), '10/2s fixed aligned' (fixed windows that are the same for all
-    /// keys), '10/2s two-period' (an estimate from two periods), '1/200ms paced wait=2s' (calls
-    /// wait instead of being denied), '10 in-flight' (calls at once). docs/promises.md has all
-    /// words
+    /// Cost that any window may hold, as 10/2s or '10/2s token-bucket'; repeat for limits that hold
+    /// at once
+    ///
+    /// Other forms are '10/2s token-bucket' (a bucket of 10 that fills in 2 s), '10/2s fixed'
+    /// (windows whose edges are not known), '10/2s fixed aligned' (fixed windows that are the same
+    /// for all keys), '10/2s two-period' (an estimate from two periods), '1/200ms paced wait=2s'
+    /// (calls wait instead of being denied), '10 in-flight' (calls at once). docs/promises.md has
+    /// all words.
     #[arg(long = "limit", value_name = "AMOUNT/WINDOW FORM", required = true)]
     pub(crate) limits: Vec<Contract>,
     /// Largest difference in rate between the limiter's clock and this one, parts per million
     #[arg(long, value_name = "PPM", default_value_t = 100)]
     pub(crate) clock_tolerance: u32,
-    /// Every time may be wrong by this much: the resolution of the limiter's clock, or of a history
-    /// merged from several machines
+    /// Every time may be wrong by this much
+    ///
+    /// The resolution of the limiter's clock, or of a history merged from several machines.
     #[arg(long, default_value = "1ms", value_parser = humantime::parse_duration)]
     pub(crate) uncertainty: Duration,
-    /// Your statement that a check is decided within this time of its request, whenever its answer
-    /// comes. A pass that rests on it names it
+    /// Your statement that a check is decided within this time of its request
+    ///
+    /// Whenever its answer comes. A pass that rests on it names it.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) decides_within: Option<Duration>,
-    /// The findings that end the run with exit code 3; others are only reported
+    /// The findings that end the run with exit code 3
+    ///
+    /// Others are only reported.
     #[arg(long, value_name = "KIND", value_enum, value_delimiter = ',',
         default_values_t = FindingKind::value_variants().to_vec())]
     pub(crate) fail_on: Vec<FindingKind>,
@@ -52,10 +59,12 @@ impl ContractArgs {
 /// The plan of a run, and the place of its results.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct VerifyArgs {
-    #[command(flatten)]
+    // The heading is that of all that follow.
+    #[command(flatten, next_help_heading = "Options of every verification")]
     pub(crate) contract: ContractArgs,
-    /// Cost of a check, as tokens a call where the limit is in tokens; the request carries it as
-    /// {cost}
+    /// Cost of a check
+    ///
+    /// As tokens a call where the limit is in tokens. The request carries it as {cost}.
     #[arg(long, default_value_t = 1)]
     pub(crate) cost: u32,
     /// Size of a burst, in limits
@@ -64,47 +73,57 @@ pub(crate) struct VerifyArgs {
     /// Bursts, each on a key of its own
     #[arg(long, default_value_t = 5)]
     pub(crate) bursts: u32,
-    /// At most about fifteen minutes, instead of one; phases that take longer are left out
+    /// At most about fifteen minutes, instead of one
+    ///
+    /// Phases that take longer are left out.
     #[arg(long)]
     pub(crate) thorough: bool,
-    /// At most so long, such as 10m; the phases are repeated on new keys as often as they fit
+    /// At most so long, such as 10m; phases are repeated on new keys
     #[arg(long = "for", value_name = "DURATION", conflicts_with = "thorough",
         value_parser = humantime::parse_duration)]
     pub(crate) repeat: Option<Duration>,
-    /// Time without checks before each phase, for limiters that remember longer than a window
-    /// [default: 1.1 windows where requests have no {key}, else none]
+    /// Time without checks before each phase
+    ///
+    /// For limiters that remember longer than a window. Where requests have no {key}, it is 1.1
+    /// windows unless given.
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) rest: Option<Duration>,
     /// Only this phase; repeat for more
     #[arg(long = "phase", value_name = "PHASE", value_enum)]
     pub(crate) phases: Vec<Phase>,
-    /// Command of the shell that injects a fault and undoes it, such as 'docker pause store; sleep
-    /// 5; docker unpause store'. Bursts are sent before, during and after it. It goes on to its end
-    /// whatever happens to this run
+    /// Command of the shell that injects a fault and undoes it
+    ///
+    /// Such as 'docker pause store; sleep 5; docker unpause store'. Bursts are sent before, during
+    /// and after it. It goes on to its end whatever happens to this run.
     #[arg(long, value_name = "COMMAND")]
     pub(crate) during: Option<String>,
-    /// No proxy before the limiter is trusted: X-Forwarded-For and its kin must not change its
-    /// answers. Without this, a limit that they evade is a remark, since a limiter may trust this
-    /// machine by its configuration
+    /// X-Forwarded-For and its kin must not change the answers
+    ///
+    /// No proxy before the limiter is trusted. Without this, a limit that they evade is a remark,
+    /// since a limiter may trust this machine by its configuration.
     #[arg(long)]
     pub(crate) untrusted: bool,
     /// Print the plan, its checks and its duration, and send nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    #[command(flatten)]
-    pub(crate) out: ResultArgs,
-    /// Part of the keys' names, to tell runs apart; drawn from the clock unless given
+    /// Part of the keys' names, to tell runs apart
+    ///
+    /// Drawn from the clock unless given.
     #[arg(long, value_name = "WORD")]
     pub(crate) key_part: Option<String>,
     /// Time for one check to be answered; a later answer is unknown
     #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
     pub(crate) deadline: Duration,
-    /// The most checks that may be sent; phases that need more are left out
-    #[arg(long, default_value_t = 1_000_000)]
+    /// The most checks that may be sent
+    ///
+    /// Phases that need more are left out.
+    #[arg(long, value_name = "CHECKS", default_value_t = 1_000_000)]
     pub(crate) max_requests: u64,
     /// Allow targets that are not on this machine
     #[arg(long)]
     allow_remote: bool,
+    #[command(flatten)]
+    pub(crate) out: ResultArgs,
 }
 
 impl VerifyArgs {
@@ -116,8 +135,9 @@ impl VerifyArgs {
 /// The place of results.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ResultArgs {
-    /// Directory for verdict.json, report.html, junit.xml and summary.md; of a run also for
-    /// history.jsonl and journal.json
+    /// Directory for verdict.json, report.html, junit.xml, summary.md
+    ///
+    /// Of a run also for history.jsonl and journal.json.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Replace the results that are in that directory
@@ -176,8 +196,9 @@ impl StoreArgs {
 /// The authorities for a target behind TLS.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TrustArgs {
-    /// File of certificates in PEM form to trust beside the system's, for a limiter behind TLS with
-    /// a private authority
+    /// File of certificates in PEM form to trust beside the system's
+    ///
+    /// For a limiter behind TLS with a private authority.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// Accept every certificate of a limiter on this machine
@@ -197,19 +218,24 @@ impl TrustArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct HttpArgs {
-    /// URL of a check; repeat for each node. {key} and {cost} are filled in, here and in header
-    /// fields and the body, each escaped as its place demands, and {ip}: an address of 127.0.0.0/8
-    /// for each key. A socket file is unix:/path/of/socket:/path
+    /// URL of a check, with {key}, {cost} and {ip}; repeat for each node
+    ///
+    /// They are filled in here and in header fields and the body, each escaped as its place
+    /// demands. {ip} is an address of 127.0.0.0/8 for each key. A socket file is
+    /// unix:/path/of/socket:/path.
     #[arg(long = "url", value_name = "URL", required = true)]
     pub(crate) urls: Vec<String>,
     /// Socket file to connect to, instead of the URL's host and port
     #[arg(long, value_name = "FILE")]
     pub(crate) unix: Option<PathBuf>,
-    /// Address from which connections come: {ip} is one of 127.0.0.0/8 for each key, for limiters
-    /// that count by address
+    /// Address from which connections come, such as {ip}
+    ///
+    /// That is one of 127.0.0.0/8 for each key, for limiters that count by address.
     #[arg(long, value_name = "ADDRESS", conflicts_with = "unix")]
     pub(crate) source: Option<SourceAddress>,
-    /// State an address for each key before the first byte of a connection, as a load balancer does
+    /// State an address for each key, as a load balancer does
+    ///
+    /// Before the first byte of a connection, by the PROXY protocol.
     #[arg(long, value_name = "VERSION")]
     pub(crate) proxy_protocol: Option<ProxyProtocol>,
     /// Method of the request
@@ -222,16 +248,19 @@ pub(crate) struct HttpArgs {
     #[arg(long)]
     body: Option<Hidden>,
     /// Statuses of an allowed check
-    #[arg(long, default_value = "200-299")]
+    #[arg(long, value_name = "STATUSES", default_value = "200-299")]
     pub(crate) allowed: StatusSet,
-    /// Statuses of a denied check; close is a connection that is closed without an answer
-    #[arg(long, default_value = "429")]
+    /// Statuses of a denied check, and close for no answer
+    ///
+    /// close is a connection that is closed without an answer.
+    #[arg(long, value_name = "STATUSES", default_value = "429")]
     pub(crate) denied: StatusSet,
-    /// Statuses of a check that was not admitted for another reason than quota, such as 503 of a
-    /// limiter that lost its store
-    #[arg(long)]
+    /// Statuses of a check that failed for another reason than quota
+    ///
+    /// It was not admitted: 503 of a limiter that lost its store.
+    #[arg(long, value_name = "STATUSES")]
     pub(crate) failed: Option<StatusSet>,
-    /// Place in the JSON body, and its value when a check was allowed: /allowed=true
+    /// Place in the JSON body that allows a check: /allowed=true
     #[arg(long, value_name = "PATH=VALUE")]
     pub(crate) json_path: Option<Expectation>,
     #[command(flatten)]
@@ -325,26 +354,28 @@ pub(crate) struct RecordArgs {
     /// Files of records, gzip or not, merged by time; - for standard input
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// auto, a name such as caddy or k6, a general format as
-    /// 'csv:begin=sent,end=answered,unit=ms,status=code', or a log_format as
-    /// 'nginx:$remote_addr $status $msec $request_time'; docs/history.md has all
+    /// auto, a name such as caddy or k6, or a form that docs/history.md has
+    ///
+    /// A general format is as 'csv:begin=sent,end=answered,unit=ms,status=code', a log_format as
+    /// 'nginx:$remote_addr $status $msec $request_time'.
     #[arg(long, default_value = "auto")]
     pub(crate) format: RecordFormat,
-    /// By what the limiter counts: FIELD, header:NAME, '{FIELD}/{FIELD}', FIELD|host without its
-    /// port, or all for one quota of all checks. Histories have theirs
+    /// What the limiter counts by: FIELD, header:NAME, '{FIELD}/{FIELD}' or all
+    ///
+    /// FIELD|host is without its port, all is one quota of all checks. Histories have their keys.
     #[arg(long)]
     pub(crate) key: Option<String>,
-    /// The longest that a check takes, where records have its begin or its end alone
+    /// The longest that a check takes, where records have one of its times
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(crate) takes: Option<Duration>,
     /// Statuses of an allowed check
-    #[arg(long, default_value = "200-299")]
+    #[arg(long, value_name = "STATUSES", default_value = "200-299")]
     pub(crate) allowed: StatusSet,
     /// Statuses of a denied check
-    #[arg(long, default_value = "429")]
+    #[arg(long, value_name = "STATUSES", default_value = "429")]
     pub(crate) denied: StatusSet,
-    /// Statuses of a check that was not admitted for another reason than quota
-    #[arg(long)]
+    /// Statuses of a check that failed for another reason than quota
+    #[arg(long, value_name = "STATUSES")]
     pub(crate) failed: Option<StatusSet>,
     /// Show keys as key-1, key-2, ... instead of their text
     #[arg(long)]
@@ -361,6 +392,7 @@ impl RecordArgs {
             outcomes: StatusOutcomes::new(&self.allowed, &self.denied, &failed),
             demand_only,
             hide_keys: self.hide_keys,
+            bytes_read: Arc::default(),
         }
     }
 }
@@ -369,12 +401,15 @@ impl RecordArgs {
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) records: RecordArgs,
-    /// No quota was used before the record began. Otherwise all of it may have been: a window is
-    /// full and a bucket empty at the first check of the file
+    /// No quota was used before the record began
+    ///
+    /// Otherwise all of it may have been: a window is full and a bucket empty at the first check of
+    /// the file.
     #[arg(long)]
     pub(crate) fresh: bool,
-    /// Whether the records have all checks of their time, those without an answer too. Else denials
-    /// are not judged [default: by the format]
+    /// Whether the records have all checks of their time [default: by the format]
+    ///
+    /// Those without an answer too. Else denials are not judged.
     #[arg(long, value_name = "BOOL")]
     pub(crate) complete: Option<bool>,
     #[command(flatten)]

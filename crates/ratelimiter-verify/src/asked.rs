@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use cli_support::{Exit, WrongUsage, exit_help};
+use cli_support::{Exit, WrongUsage};
 use ratelimiter_api::{Endpoint, Key, Limit, LimitSpec, NodeClient};
 use ratelimiter_chaos::setup_rate_limits;
 use ratelimiter_target::{
@@ -23,7 +23,7 @@ pub(crate) enum AskCommand {
     #[command(after_help = with_exits(HTTP_EXAMPLE))]
     Http(HttpArgs),
     /// Verify nodes of this project; sets the limits of the keys first
-    #[command(after_help = exit_help(JUDGED))]
+    #[command(after_help = EXITS)]
     Node(NodeArgs),
     /// Verify a limiter behind a RESP command, such as CL.THROTTLE or a script
     #[command(after_help = with_exits(RESP_EXAMPLE))]
@@ -61,9 +61,12 @@ const GRPC_EXAMPLE: &str = "Example:
   ratelimiter-verify grpc --url http://localhost:8081 --domain demo --entry 'user={key}' \\
       --limit '10/1m fixed'";
 
-/// An example, then the exit codes.
+/// The place of the exit codes, which all judging commands share.
+const EXITS: &str = "Exit codes: ratelimiter-verify --help";
+
+/// An example, then the place of the exit codes.
 pub(crate) fn with_exits(example: &str) -> String {
-    format!("{example}\n\n{}", exit_help(JUDGED))
+    format!("{example}\n\n{EXITS}")
 }
 
 impl AskCommand {

@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use cli_support::{Exit, exit_help};
 
@@ -22,8 +22,11 @@ const PROGRAM: &str = "ratelimiter-verify";
 /// of its own, records every check, and judges the records by the limiter's contract. The verdict
 /// comes with the smallest witness and an exit code for CI.
 #[derive(Debug, Parser)]
-#[command(name = PROGRAM, version, after_help = exit_help(JUDGED))]
+#[command(name = PROGRAM, version, disable_help_flag = true, after_help = exit_help(JUDGED))]
 struct VerifyCli {
+    /// Print help; `ratelimiter-verify help COMMAND` explains more
+    #[arg(short, long, global = true, action = ArgAction::HelpShort)]
+    help: Option<bool>,
     #[command(subcommand)]
     command: VerifyCommand,
 }
@@ -113,11 +116,36 @@ fn complete(shell: Shell) -> anyhow::Result<Exit> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Command;
+
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
         VerifyCli::command().debug_assert();
+    }
+
+    /// Two screens of forty lines.
+    const SCREENS: usize = 80;
+
+    fn fits(command: &mut Command, words: &str) {
+        let words = format!("{words} {}", command.get_name());
+        let help = command.render_help().to_string();
+        let lines = help.lines().count();
+        assert!(
+            lines <= SCREENS,
+            "{words} --help has {lines} lines:\n{help}"
+        );
+        for command in command.get_subcommands_mut() {
+            fits(command, &words);
+        }
+    }
+
+    #[test]
+    fn every_help_fits_two_screens() {
+        let mut program = VerifyCli::command().term_width(100);
+        program.build();
+        fits(&mut program, "");
     }
 
     #[test]

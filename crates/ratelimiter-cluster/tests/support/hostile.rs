@@ -286,28 +286,37 @@ impl Described {
                 {
                     described.subcommands.push((*name).to_owned());
                 }
-                ("Options:", words) if line.trim_start().starts_with('-') => {
-                    let value = words.iter().any(|word| word.starts_with('<'));
-                    let name = words.iter().find(|word| word.starts_with("--"));
+                // Descriptions stand further to the right.
+                (_, words) if is_option(line) => {
+                    let Some(at) = words.iter().position(|word| word.starts_with("--")) else {
+                        continue;
+                    };
+                    let value = words.get(at + 1).is_some_and(|word| word.starts_with('<'));
                     let into = if value {
                         &mut described.options
                     } else {
                         &mut described.flags
                     };
-                    into.extend(name.map(|name| (*name).to_owned()));
+                    into.push(words[at].to_owned());
                 }
                 _ => {}
-            }
-            if let Some((_, variable)) = line.split_once("[env: ") {
-                let name = variable.split(['=', ']']).next().unwrap_or_default();
-                described.variables.push(name.to_owned());
             }
             if let Some(usage) = line.strip_prefix("Usage: ") {
                 described.required = required(usage);
             }
         }
+        let text = Vec::from_iter(help.split_whitespace()).join(" ");
+        let variables = text.split("[env: ").skip(1);
+        let names = variables.filter_map(|variable| variable.split(['=', ']']).next());
+        described.variables.extend(names.map(ToOwned::to_owned));
         described
     }
+}
+
+/// Whether a line of a help begins with an option.
+fn is_option(line: &str) -> bool {
+    let text = line.trim_start();
+    text.starts_with('-') && line.len() - text.len() <= 6
 }
 
 /// The options and places of a usage that are not in brackets.

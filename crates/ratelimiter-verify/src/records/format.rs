@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use cli_support::did_you_mean;
+
 use super::csv::{self, CsvColumns};
 use super::field::{FieldText, MOST_FIELDS};
 use super::json::{self, JsonFields};
@@ -62,13 +64,14 @@ impl FromStr for RecordFormat {
         if let Some(preset) = PRESETS.iter().find(|preset| preset.name == text) {
             return Ok(named(Some(FormatSource::of(preset)?)));
         }
-        let names = || Vec::from_iter(PRESETS.iter().map(|preset| preset.name)).join(", ");
         FormatSource::read(text)
             .unwrap_or_else(|| {
+                let names = || PRESETS.iter().map(|preset| preset.name);
                 Err(format!(
-                    "no format {text:?}: use auto, {}, or csv:, json:, text:, nginx: or apache: \
+                    "no format {text:?}{}: use auto, {}, or csv:, json:, text:, nginx: or apache: \
                      with what docs/history.md says",
-                    names()
+                    did_you_mean(text, names()),
+                    Vec::from_iter(names()).join(", ")
                 ))
             })
             .map(|source| named(Some(source)))
@@ -366,8 +369,14 @@ mod tests {
             outcomes: true,
         };
         for (text, reason) in [
-            ("cady", "no format \"cady\": use auto, history, envoy"),
-            ("csv:begn=1", "no word \"begn\" in a format: use begin, end"),
+            (
+                "cady",
+                "(did you mean \"caddy\"?): use auto, history, envoy",
+            ),
+            (
+                "csv:begn=1",
+                "no word \"begn\" in a format (did you mean \"begin\"?): use",
+            ),
             ("csv:begin", "expected WORD=VALUE"),
             ("csv:begin=k,status=k", "--takes"),
             ("csv:status=k", "neither begin nor end"),

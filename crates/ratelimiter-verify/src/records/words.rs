@@ -1,5 +1,7 @@
 //! The words of a format: `WORD=VALUE,...`.
 
+use cli_support::did_you_mean;
+
 /// What a word of a format means; `docs/history.md` has the same list.
 const WORDS: [&str; 18] = [
     "begin",
@@ -34,8 +36,10 @@ impl FormatWords {
 
     pub(super) fn set(&mut self, word: &str, value: &str) -> Result<(), String> {
         let known = WORDS.iter().find(|known| **known == word);
-        let known = known
-            .ok_or_else(|| format!("no word {word:?} in a format: use {}", WORDS.join(", ")))?;
+        let known = known.ok_or_else(|| {
+            let (meant, all) = (did_you_mean(word, WORDS), WORDS.join(", "));
+            format!("no word {word:?} in a format{meant}: use {all}")
+        })?;
         self.0.push((known, value.to_owned()));
         Ok(())
     }

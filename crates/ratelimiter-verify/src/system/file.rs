@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cli_support::WrongUsage;
+use cli_support::{WrongUsage, did_you_mean};
 use outside_text::read_file;
 use ratelimiter_invariants::{Contract, Promise};
 use ratelimiter_verify::OutagePolicy;
@@ -156,11 +156,10 @@ impl SystemSource {
                     .filter(|b| **b == b'\n')
                     .count();
                 let reason = error.message();
-                let hint = nearest(reason).map(|word| format!("; did you mean {word:?}?"));
                 Err(WrongUsage(format!(
                     "{}:{line}: {reason}{}",
                     path.display(),
-                    hint.unwrap_or_default()
+                    hint(reason)
                 )))
             }
         }
@@ -330,10 +329,8 @@ fn without_variables(message: &str, text: &str) -> String {
 }
 
 /// The known word that is nearest to the unknown one of serde's message.
-fn nearest(message: &str) -> Option<String> {
+fn hint(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
-    let unknown = quoted.next().filter(|_| message.starts_with("unknown"))?;
-    let near = |word: &&str| strsim::damerau_levenshtein(unknown, word);
-    let best = quoted.min_by_key(near)?;
-    (near(&best) <= 1 + unknown.len() / 3).then(|| best.to_owned())
+    let unknown = quoted.next().filter(|_| message.starts_with("unknown"));
+    unknown.map_or(String::new(), |unknown| did_you_mean(unknown, quoted))
 }

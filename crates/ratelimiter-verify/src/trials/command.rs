@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, ValueEnum as _};
-use cli_support::{Exit, ExitSignals, ResultDirectory, WrongUsage, print, remark};
+use cli_support::{Exit, ExitSignals, ResultDirectory, WrongUsage, did_you_mean, print, remark};
 use parking_lot::Mutex;
 use ratelimiter_invariants::Promise;
 use ratelimiter_target::Target as _;
@@ -70,10 +70,11 @@ pub(crate) struct TortureArgs {
 fn fault_name(text: &str) -> Result<&'static str, String> {
     let names = || FAULTS.iter().map(|row| row.name);
     names().find(|name| *name == text).ok_or_else(|| {
-        let near = |name: &&str| strsim::damerau_levenshtein(name, text);
-        let nearest = names().min_by_key(near).unwrap_or_default();
         let all = Vec::from_iter(names()).join(", ");
-        format!("no such fault; did you mean {nearest}? There are {all}")
+        format!(
+            "no fault {text:?}{}: there are {all}",
+            did_you_mean(text, names())
+        )
     })
 }
 
