@@ -1,9 +1,7 @@
-use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cli_support::{Exit, ExitSignals, ResultDirectory, WrongUsage, append, print, remark};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ratelimiter_invariants::{HistoryChecker, Promise};
 use ratelimiter_target::{ExecSite, Target};
 use ratelimiter_verify::{
@@ -17,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::args::{CheckArgs, ContractArgs, VerifyArgs, WhatIfArgs};
 use crate::asked::{AskCommand, set_limits};
 use crate::command_line::without_secrets;
+use crate::progress::{RecordProgress, RunProgress};
 
 /// Version of `verdict.json`, as `docs/verdict.schema.json` describes it. Raised when a field
 /// changes its meaning or goes.
@@ -39,8 +38,10 @@ pub(crate) async fn verify(asked: &[AskCommand], target: &dyn Target) -> anyhow:
 
 /// Records that exist already.
 pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
-    let records = read_records(&args.records.files, &args.records.settings(false))?;
-    records.notes.iter().try_for_each(print)?;
+    let settings = args.records.settings(false);
+    let progress = RecordProgress::of(&args.records.files, &settings);
+    let records = read_records(&args.records.files, &settings)?;
+    progress.beside(|| records.notes.iter().try_for_each(print))?;
     let mut judge = RunJudge {
         fresh: args.fresh,
         ..run_judge(&args.contract)
@@ -59,13 +60,13 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
             "" => "checks",
             lacks => lacks,
         };
-        print(format_args!(
-            "denials are not judged, since the records may lack {lacks} (--complete true)"
-        ))?;
+        let said = format!("denials are not judged, since the records may lack {lacks} ");
+        progress.beside(|| print(said + "(--complete true)"))?;
     }
     let directory = args.out.result_directory()?;
     let kept = directory.as_ref().map(|_| records.histories.clone());
     let verdict = judge.histories(records.histories)?;
+    progress.clear();
     print_verdict(&verdict)?;
     let command = without_secrets(std::env::args().skip(1));
     let names = args
@@ -158,7 +159,7 @@ pub(crate) async fn play_planned(args: &VerifyArgs, target: &dyn Target) -> anyh
 /// Plays the plan, judges it, and writes the results.
 async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Result<Exit> {
     print(format_args!("target: {}", target.describe()))?;
-    let takes = humantime::format_duration(Duration::from_secs(plan.takes().as_secs() + 1));
+    let takes = humantime::format_duration(Duration::from_secs(plan.left(0).as_secs() + 1));
     print(format_args!(
         "plan: {}, {} checks in {}, about {takes}",
         plan.promise,
@@ -199,11 +200,10 @@ async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Re
     }
     let directory = args.out.result_directory()?;
     let mut signals = ExitSignals::listen()?;
-    let bar = progress_bar(plan.steps.len());
+    let progress = RunProgress::of(plan);
     let stop = CancellationToken::new();
     let playing = run(plan, target, args.deadline, &stop, |n, step| {
-        bar.set_position(n as u64);
-        bar.set_message(step.map(|step| step.phase.to_string()).unwrap_or_default());
+        progress.before(plan, n, step);
     });
     tokio::pin!(playing);
     let mut stopped = None;
@@ -212,7 +212,7 @@ async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Re
             biased;
             exit = signals.next() => {
                 if stopped.replace(exit).is_some() {
-                    bar.finish_and_clear();
+                    progress.clear();
                     remark(format_args!("{}: nothing was judged or written", exit.meaning()));
                     return Ok(exit);
                 }
@@ -221,7 +221,7 @@ async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Re
             played = &mut playing => break played,
         }
     };
-    bar.finish_and_clear();
+    progress.clear();
     let nothing = recorded.iter().all(|record| record.keys.is_empty());
     let end = match (end, stopped) {
         (Err(error), None) if nothing => return Err(error.into()),
@@ -273,22 +273,6 @@ async fn play(args: &VerifyArgs, plan: &Plan, target: &dyn Target) -> anyhow::Re
     }
     end?;
     Ok(exit(&verdict))
-}
-
-fn progress_bar(steps: usize) -> ProgressBar {
-    let hidden = !io::stderr().is_terminal();
-    let target = if hidden {
-        ProgressDrawTarget::hidden()
-    } else {
-        ProgressDrawTarget::stderr()
-    };
-    let bar = ProgressBar::with_draw_target(Some(steps as u64), target);
-    if let Ok(style) = ProgressStyle::with_template("{elapsed_precise} {bar:30} {pos}/{len} {msg}")
-    {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }
 
 fn print_verdict(verdict: &RunVerdict) -> anyhow::Result<()> {

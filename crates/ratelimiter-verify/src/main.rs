@@ -9,6 +9,7 @@ mod command_line;
 mod commands;
 mod example;
 mod inject;
+mod progress;
 mod system;
 mod trials;
 mod watch;

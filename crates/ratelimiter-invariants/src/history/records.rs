@@ -79,16 +79,7 @@ impl History {
             held,
             claims,
         } = operation;
-        if complete < invoke {
-            return Err(HistoryError::Backwards {
-                node,
-                invoke,
-                complete,
-            });
-        }
-        if self.records.len() == MOST {
-            return Err(HistoryError::TooLong);
-        }
+        self.admit(&node, invoke, complete)?;
         let place = self.records.len() as u32;
         if !claims.is_empty() {
             self.claims.push((place, claims));
@@ -97,6 +88,65 @@ impl History {
             self.calls.push((place, CallRecord { used, held }));
         }
         let subject = self.subject_of((key, labels));
+        self.record(subject, &node, (invoke, complete), outcome, cost);
+        Ok(())
+    }
+
+    /// As [`push`](Self::push), of a check that has its key, its node and its cost alone. Copies
+    /// nothing for a key and a node that the check before has too.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub fn push_plain(
+        &mut self,
+        key: &Key,
+        node: &NodeId,
+        (invoke, complete): (Duration, Duration),
+        outcome: Outcome,
+        cost: u32,
+    ) -> Result<(), HistoryError> {
+        self.admit(node, invoke, complete)?;
+        let latest = self.records.last().map(|record| record.subject);
+        let is_same = |place: &u32| {
+            let (other, labels) = &self.subjects[*place as usize];
+            other == key && labels.is_empty()
+        };
+        let subject = match latest.filter(is_same) {
+            Some(latest) => latest,
+            None => self.subject_of((key.clone(), BTreeMap::new())),
+        };
+        self.record(subject, node, (invoke, complete), outcome, cost);
+        Ok(())
+    }
+
+    /// Whether a check can be added.
+    fn admit(
+        &self,
+        node: &NodeId,
+        invoke: Duration,
+        complete: Duration,
+    ) -> Result<(), HistoryError> {
+        if complete < invoke {
+            return Err(HistoryError::Backwards {
+                node: node.clone(),
+                invoke,
+                complete,
+            });
+        }
+        if self.records.len() == MOST {
+            return Err(HistoryError::TooLong);
+        }
+        Ok(())
+    }
+
+    fn record(
+        &mut self,
+        subject: u32,
+        node: &NodeId,
+        (invoke, complete): (Duration, Duration),
+        outcome: Outcome,
+        cost: u32,
+    ) {
         let (invoke, complete, node) = (nanos(invoke), nanos(complete), self.place_of(node));
         self.records.push(HistoryRecord {
             invoke,
@@ -106,7 +156,6 @@ impl History {
             subject,
             outcome,
         });
-        Ok(())
     }
 
     fn subject_of(&mut self, subject: (Key, BTreeMap<String, String>)) -> u32 {
@@ -122,19 +171,19 @@ impl History {
         place
     }
 
-    fn place_of(&mut self, node: NodeId) -> u32 {
+    fn place_of(&mut self, node: &NodeId) -> u32 {
         // Most checks of a key are on the node of the one before.
         if let Some(last) = self.records.last()
-            && self.nodes[last.node as usize] == node
+            && self.nodes[last.node as usize] == *node
         {
             return last.node;
         }
-        if let Some(&place) = self.places.get(&node) {
+        if let Some(&place) = self.places.get(node) {
             return place;
         }
         let place = self.nodes.len() as u32;
         self.nodes.push(node.clone());
-        self.places.insert(node, place);
+        self.places.insert(node.clone(), place);
         place
     }
 

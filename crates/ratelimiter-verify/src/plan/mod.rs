@@ -24,8 +24,10 @@ pub struct PlanStep {
     pub keys: Vec<Key>,
     /// Checks at most.
     pub requests: u64,
-    /// Time it takes, apart from the limiter's own.
+    /// The longest that it takes, apart from the limiter's own time.
     pub takes: Duration,
+    /// The time that it is likely to take.
+    pub about: Duration,
 }
 
 /// A phase that is left out.
@@ -205,6 +207,7 @@ impl Plan {
             requests,
             keys,
             takes,
+            about: about(phase, requests, takes),
         });
         let fits =
             self.takes() <= settings.depth.budget() && self.requests() <= settings.max_requests;
@@ -277,11 +280,21 @@ impl Plan {
         self.steps.iter().map(|step| step.requests).sum()
     }
 
-    /// Time it takes, apart from the limiter's own.
+    /// The longest that it takes, apart from the limiter's own time.
     pub fn takes(&self) -> Duration {
-        // The probe needs none.
-        let rests = u32::try_from(self.steps.len().saturating_sub(1)).unwrap_or(u32::MAX);
-        self.steps.iter().map(|step| step.takes).sum::<Duration>() + self.rest * rests
+        self.time(0, |step| step.takes)
+    }
+
+    /// The time that is likely to be left before the nth step.
+    pub fn left(&self, n: usize) -> Duration {
+        self.time(n, |step| step.about)
+    }
+
+    fn time(&self, from: usize, of: impl Fn(&PlanStep) -> Duration) -> Duration {
+        // The probe needs no rest.
+        let rests = self.steps.len().saturating_sub(from.max(1));
+        let rests = u32::try_from(rests).unwrap_or(u32::MAX);
+        self.steps[from..].iter().map(of).sum::<Duration>() + self.rest * rests
     }
 
     /// Checks of a burst.
@@ -347,9 +360,28 @@ impl Plan {
     }
 }
 
+/// The likely time of a step, of the longest one: the half second for its checks is much for a
+/// limiter on the same machine, an edge of the wall clock's windows is half a window away, and the
+/// last silence is a little shorter than one. Paced checks are sent within their waits.
+fn about(phase: Phase, requests: u64, takes: Duration) -> Duration {
+    let sending = CHECK * u32::try_from(requests).unwrap_or(u32::MAX);
+    let second = Duration::from_secs(1);
+    match phase {
+        Phase::Edge => takes.saturating_sub(second) / 2 + sending,
+        Phase::TwoKeys | Phase::FirstEdge => takes.saturating_sub(second) + sending,
+        Phase::Silent => takes.saturating_sub(second / 2).mul_f64(0.9) + sending,
+        Phase::Overload => takes.saturating_sub(second / 2),
+        Phase::Steady | Phase::Fault | Phase::Second => takes,
+        _ => takes.saturating_sub(second / 2) + sending,
+    }
+}
+
 fn whole_seconds(duration: Duration) -> humantime::FormattedDuration {
     humantime::format_duration(Duration::from_secs(duration.as_secs_f64().ceil() as u64))
 }
+
+/// The usual time of a check of a limiter on the same machine.
+const CHECK: Duration = Duration::from_micros(500);
 
 /// Time beyond the stated one until places and costs are taken to be back.
 const BACK: Duration = Duration::from_millis(100);

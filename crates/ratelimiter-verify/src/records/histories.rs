@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use ratelimiter_api::{Key, NodeId, Operation};
+use ratelimiter_api::{Key, NodeId, Operation, Outcome};
 use ratelimiter_invariants::{History, HistoryError};
 
 use super::field::RowDefect;
@@ -14,7 +14,8 @@ use super::field::RowDefect;
 pub(super) struct KeyedHistories {
     places: HashMap<Box<str>, usize, RandomState>,
     histories: Vec<(Key, History)>,
-    nodes: HashMap<Box<str>, NodeId, RandomState>,
+    node_places: HashMap<Box<str>, usize, RandomState>,
+    nodes: Vec<NodeId>,
     /// Whether keys are shown by a number instead of their text.
     hides: bool,
     /// Number of all checks.
@@ -31,32 +32,55 @@ impl KeyedHistories {
         }
     }
 
-    /// Adds the check that `operation` makes of key and node.
+    /// Adds a check that has its key, its node and its cost alone.
     pub(super) fn add(
         &mut self,
         key: &str,
         node: &str,
-        operation: impl FnOnce(Key, NodeId) -> Operation,
+        span: (Duration, Duration),
+        outcome: Outcome,
+        cost: u32,
     ) -> Result<(), RowDefect> {
+        self.add_by(key, node, cost, |history, key, node| {
+            history.push_plain(key, node, span, outcome, cost)
+        })
+    }
+
+    /// Adds a check that may have more.
+    pub(super) fn add_operation(&mut self, operation: Operation) -> Result<(), RowDefect> {
+        let (key, node) = (operation.key.clone(), operation.node.clone());
+        self.add_by(
+            key.as_str(),
+            node.as_str(),
+            operation.cost,
+            |history, key, _| {
+                let key = key.clone();
+                history.push(Operation { key, ..operation })
+            },
+        )
+    }
+
+    fn add_by(
+        &mut self,
+        key: &str,
+        node: &str,
+        cost: u32,
+        push: impl FnOnce(&mut History, &Key, &NodeId) -> Result<(), HistoryError>,
+    ) -> Result<(), RowDefect> {
+        if cost == 0 {
+            return Err(RowDefect::Cost);
+        }
         let place = match self.places.get(key) {
             Some(&place) => place,
             None => self.new_key(key),
         };
-        let node = match self.nodes.get(node) {
-            Some(node) => node.clone(),
-            None => {
-                let id = NodeId::new(node);
-                self.nodes.insert(node.into(), id.clone());
-                id
-            }
+        let node = match self.node_places.get(node) {
+            Some(&place) => place,
+            None => self.new_node(node),
         };
         self.checks += 1;
         let (key, history) = &mut self.histories[place];
-        let operation = operation(key.clone(), node);
-        if operation.cost == 0 {
-            return Err(RowDefect::Cost);
-        }
-        history.push(operation).map_err(|error| match error {
+        push(history, key, &self.nodes[node]).map_err(|error| match error {
             HistoryError::Backwards { .. } => RowDefect::Backwards,
             error => RowDefect::Line(error.to_string()),
         })
@@ -95,6 +119,13 @@ impl KeyedHistories {
         let key = key.unwrap_or_else(|_| unreachable!("a number makes a key"));
         self.histories.push((key, History::default()));
         self.places.insert(text.into(), place);
+        place
+    }
+
+    fn new_node(&mut self, text: &str) -> usize {
+        let place = self.nodes.len();
+        self.nodes.push(NodeId::new(text));
+        self.node_places.insert(text.into(), place);
         place
     }
 }

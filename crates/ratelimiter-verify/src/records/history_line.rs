@@ -1,6 +1,6 @@
 //! Lines of history files: `docs/history.md` describes them.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, Read, Write};
 use std::time::Duration;
 
 use ratelimiter_api::{Key, Operation, Outcome};
@@ -10,7 +10,7 @@ use super::error::RecordError;
 use super::field::RowDefect;
 use super::histories::KeyedHistories;
 use super::json::{NoJson, members};
-use super::lines::lines;
+use super::lines::RecordLines;
 use super::time::{Stamp, TimeUnit};
 
 /// The members that most lines have.
@@ -20,9 +20,15 @@ const MEMBERS: [&str; 6] = ["key", "node", "invoke_ms", "complete_ms", "outcome"
 /// of nanoseconds.
 fn add_plain_line(histories: &mut KeyedHistories, line: &str) -> Option<Result<(), RowDefect>> {
     let mut values = [""; MEMBERS.len()];
+    let mut next = 0;
     let read = members(line, |name, value| {
-        let place = MEMBERS.iter().position(|member| *member == name);
-        values[place.ok_or(NoJson)?] = value;
+        // Most lines have them in this order.
+        if MEMBERS.get(next) != Some(&name) {
+            let place = MEMBERS.iter().position(|member| *member == name);
+            next = place.ok_or(NoJson)?;
+        }
+        values[next] = value;
+        next += 1;
         Ok(())
     });
     read.ok()?;
@@ -43,16 +49,15 @@ fn add_plain_line(histories: &mut KeyedHistories, line: &str) -> Option<Result<(
     } else {
         cost.parse().ok()?
     };
-    Some(histories.add(key, node, |key, node| {
-        Operation::new(key, node, invoke, complete, outcome).costing(cost)
-    }))
+    Some(histories.add(key, node, (invoke, complete), outcome, cost))
 }
 
 /// The inside of a text that has no escapes and is not empty.
 fn plain_text(raw: &str) -> Option<&str> {
     let inside = raw.strip_prefix('"')?.strip_suffix('"')?;
-    let plain = |byte: u8| byte >= b' ' && byte != b'\\';
-    (!inside.is_empty() && inside.bytes().all(plain)).then_some(inside)
+    // All bytes at once: most texts are plain.
+    let plain = |all: bool, byte: u8| all & (byte >= b' ') & (byte != b'\\');
+    (!inside.is_empty() && inside.bytes().fold(true, plain)).then_some(inside)
 }
 
 /// Adds the check of one line.
@@ -69,12 +74,7 @@ pub(super) fn add_line(histories: &mut KeyedHistories, line: &str) -> Result<(),
              \"allowed|denied|failed|unknown\"}}"
         ))
     })?;
-    let (key, node) = (operation.key.clone(), operation.node.clone());
-    histories.add(key.as_str(), node.as_str(), |key, node| Operation {
-        key,
-        node,
-        ..operation
-    })
+    histories.add_operation(operation)
 }
 
 /// Whether a line is meant as one of a history.
@@ -86,9 +86,9 @@ pub(super) fn is_history(line: &str) -> bool {
 ///
 /// # Errors
 /// At the first line that is no operation.
-pub fn read_history(file: impl BufRead) -> Result<Vec<(Key, History)>, RecordError> {
+pub fn read_history(file: impl Read) -> Result<Vec<(Key, History)>, RecordError> {
     let mut histories = KeyedHistories::new(false);
-    lines(file, |_, line| add_line(&mut histories, line))?;
+    RecordLines::new(file).visit(|line| add_line(&mut histories, line))?;
     Ok(histories.sorted())
 }
 

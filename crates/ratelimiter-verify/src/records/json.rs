@@ -221,6 +221,18 @@ fn after_space(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
+/// Whether a byte ends a number, `true`, `false` or `null`.
+const ENDS_WORD: [bool; 256] = {
+    let mut ends = [false; 256];
+    let bytes = b" \t\n\r\x0c,:]}[{\"";
+    let mut at = 0;
+    while at < bytes.len() {
+        ends[bytes[at] as usize] = true;
+        at += 1;
+    }
+    ends
+};
+
 /// The place after the value that begins at a place.
 fn value_end(bytes: &[u8], at: usize) -> Option<usize> {
     let (mut at, mut depth) = (at, 0_usize);
@@ -245,11 +257,9 @@ fn value_end(bytes: &[u8], at: usize) -> Option<usize> {
                 continue;
             }
             _ => {
-                let ends = |b: &u8| b.is_ascii_whitespace() || b",:]}[{\"".contains(b);
-                at += bytes[at..]
-                    .iter()
-                    .position(ends)
-                    .unwrap_or(bytes.len() - at);
+                let ends = |byte: &u8| ENDS_WORD[usize::from(*byte)];
+                let rest = &bytes[at..];
+                at += rest.iter().position(ends).unwrap_or(rest.len());
             }
         }
         if depth == 0 {

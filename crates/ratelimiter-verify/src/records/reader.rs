@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, UNIX_EPOCH};
 
-use ratelimiter_api::{Key, Operation};
+use ratelimiter_api::Key;
 use ratelimiter_invariants::History;
 
 use super::detect::detect;
@@ -32,6 +34,8 @@ pub struct RecordSettings {
     pub demand_only: bool,
     /// Whether keys are shown by a number instead of their text.
     pub hide_keys: bool,
+    /// Bytes of files that were read so far, for a display of progress.
+    pub bytes_read: Arc<AtomicU64>,
 }
 
 /// Histories of records.
@@ -63,7 +67,7 @@ pub fn read_records(files: &[PathBuf], settings: &RecordSettings) -> Result<Reco
         keyless: 0,
     };
     for path in files {
-        let file = RecordFile::open(path).map_err(RecordError::file);
+        let file = RecordFile::open(path, &settings.bytes_read).map_err(RecordError::file);
         let read = file.and_then(|file| reader.read(path, file));
         read.map_err(|error| error.of(path))?;
     }
@@ -96,7 +100,7 @@ impl RecordReader<'_> {
     fn read(&mut self, path: &Path, file: RecordFile) -> Result<(), RecordError> {
         let source = match &self.settings.format.source {
             Some(source) => source.clone(),
-            None => detect(&file.sample, &self.settings.outcomes).map_err(RecordError::file)?,
+            None => detect(file.sample(), &self.settings.outcomes).map_err(RecordError::file)?,
         };
         let clock = match source.preset {
             _ if source.is_history() => RecordClock::History,
@@ -117,7 +121,7 @@ impl RecordReader<'_> {
         let name = source.preset.map(|preset| preset.name);
         let before = self.histories.checks;
         if source.is_history() {
-            file.lines(|_, line| add_line(&mut self.histories, line))?;
+            file.lines(|line| add_line(&mut self.histories, line))?;
         } else {
             self.read_rows(path, file, &source)?;
             let checks = self.histories.checks - before;
@@ -140,7 +144,7 @@ impl RecordReader<'_> {
             takes: settings.takes,
             outcomes: !settings.demand_only,
         };
-        let sample = String::from_utf8_lossy(&file.sample);
+        let sample = String::from_utf8_lossy(file.sample());
         let first = sample.lines().find(|line| !line.trim().is_empty());
         let format = source.open(first.unwrap_or_default().trim_ascii_end(), &ask);
         let format = format.map_err(RecordError::file)?;
@@ -164,7 +168,7 @@ impl RecordReader<'_> {
             return rows.map_err(RecordError::file);
         }
         let mut header = format.has_header;
-        file.lines(|_, line| {
+        file.lines(|line| {
             if std::mem::take(&mut header) {
                 return Ok(());
             }
@@ -181,10 +185,9 @@ impl RecordReader<'_> {
             *self.open.entry(status).or_default() += 1;
         }
         let node = if row.node.is_empty() { file } else { &row.node };
-        self.histories.add(&row.key, node, |key, node| {
-            let [invoke, complete] = [row.invoke, row.complete].map(Duration::from_nanos);
-            Operation::new(key, node, invoke, complete, row.outcome).costing(row.cost)
-        })
+        let [invoke, complete] = [row.invoke, row.complete].map(Duration::from_nanos);
+        let span = (invoke, complete);
+        (self.histories).add(&row.key, node, span, row.outcome, row.cost)
     }
 
     fn records(mut self) -> Records {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use ratelimiter_invariants::ContractKind;
-use ratelimiter_verify::{PlanSettings, RunStatus, StepError};
+use ratelimiter_verify::{Plan, PlanSettings, RunStatus, StepError};
+use tokio::time::Instant;
 
 use crate::double::{Double, Network, Noise};
 use crate::limiter::{Defect, Kind};
@@ -58,6 +59,29 @@ async fn correct_limiters_of_every_form_are_never_accused() {
         }
         println!("{kind:?} as {form}: 200 runs, none accused, {undecided} undecided");
         assert!(undecided < 200, "a run without loss and delay passes");
+    }
+}
+
+/// A plan announces the time that its run takes: within a tenth, and the half of a window that the
+/// next edge may be nearer or further away.
+#[tokio::test(start_paused = true)]
+async fn announced_time_is_taken() {
+    for (kind, form, limit, seconds) in [
+        (Kind::Sliding, ContractKind::Sliding, 10, 2),
+        (Kind::Sliding, ContractKind::Sliding, 100, 10),
+        (Kind::Fixed, ContractKind::Fixed, 10, 1),
+        (Kind::Fixed, ContractKind::Aligned, 5, 20),
+    ] {
+        let window = Duration::from_secs(seconds);
+        let network = Network { delay: 1, lost: 0 };
+        let target = Double::new(kind, None, (limit, window), NODES, network, seconds);
+        let settings = settings(limit, window, form);
+        let announced = Plan::new(&settings).unwrap().left(0);
+        let began = Instant::now();
+        verify(&target, &settings).await;
+        let taken = began.elapsed();
+        println!("{limit}/{window:?} as {form}: announced {announced:?}, taken {taken:?}");
+        assert!(announced.abs_diff(taken) <= taken / 10 + window / 2);
     }
 }
 
