@@ -2,8 +2,8 @@
 //! its file and line.
 //!
 //! The samples of Envoy, Caddy, Traefik, HAProxy, vegeta, hey, oha, k6, HAR and OpenTelemetry are
-//! made by their documented formats; those of nginx, Apache and HAProxy by the programs are in
-//! `gateways`.
+//! made by their documented formats. Those that the programs wrote themselves are beside: of nginx,
+//! Apache and HAProxy in `gateways`, of hey, k6 and oha in `tests/corpus/records`.
 
 mod samples;
 
@@ -66,6 +66,36 @@ fn presets_are_judged_as_the_same_history() {
             assert!(text.contains(&format!("read as {}", preset.name)), "{text}");
             let judged = !text.contains("denials are not judged");
             assert_eq!(judged, preset.lacks.is_empty(), "{text}");
+        }
+    }
+}
+
+/// Runs of hey 0.1.4, k6 1.1.0 and oha 1.16.0, each 13 requests to nginx's `limit_req` with 10 tokens
+/// a minute, beside nginx's own log of them. Of k6, the metrics that no check is made of are left
+/// out but for those of the first request.
+#[test]
+fn real_records_are_judged_as_the_log_of_the_limiter() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/records");
+    let log_format = "nginx:$remote_addr [$time_local] \"$request\" $status $msec $request_time";
+    for tool in ["hey", "k6", "k6-csv"] {
+        let records = corpus.join(format!("{tool}.records"));
+        let log = corpus.join(format!("{tool}.nginx.log"));
+        for (amount, code) in [(9, 3), (10, 0), (11, 3)] {
+            let limit = format!("{amount}/1m token-bucket");
+            let all = words("--complete true --fresh --key all --format", &[]);
+            let of_tool = check(&records, &limit, &[&all[..], &["auto"]].concat());
+            let text = stdout(&of_tool);
+            assert!(
+                text.contains(&format!("13 checks, read as {tool}\n")),
+                "{text}"
+            );
+            ends(&of_tool, code, format!("{tool} at {amount}: {text}"));
+            let of_log = check(&log, &limit, &[&all[..], &[log_format]].concat());
+            ends(
+                &of_log,
+                code,
+                format!("{tool}'s log at {amount}: {}", stdout(&of_log)),
+            );
         }
     }
 }
@@ -352,6 +382,7 @@ fn settings(format: &str) -> RecordSettings {
         outcomes: StatusOutcomes::new(&allowed, &denied, &"503".parse().unwrap()),
         demand_only: false,
         hide_keys: false,
+        bytes_read: Default::default(),
     }
 }
 
