@@ -29,8 +29,8 @@ pub fn run<C: Parser>(program: &str, body: impl FnOnce(C) -> anyhow::Result<Exit
     .into()
 }
 
-/// ` (did you mean "burst"?)`, by the valid word that is most like a wrong one; nothing when none is
-/// near. Near are one mistake, and one more for each three letters, as Damerau and Levenshtein
+/// ` (did you mean "burst"?)`, by the valid word that is most like a wrong one; nothing when none
+/// is near. Near are one mistake, and one more for each three letters, as Damerau and Levenshtein
 /// count them.
 pub fn did_you_mean<'w>(wrong: &str, valid: impl IntoIterator<Item = &'w str>) -> String {
     let mistakes = |word: &&str| strsim::damerau_levenshtein(wrong, word);

@@ -52,7 +52,8 @@ impl<'a> FaultGate<'a> {
         stream.is_none_or(|stream| stream == self.direction)
     }
 
-    /// Reads into a window, what has arrived by a line. Returns the number of bytes, zero at the end.
+    /// Reads into a window the bytes that have arrived by a line. Returns their number, zero at the
+    /// end.
     pub(crate) async fn read(
         &mut self,
         late: &mut DelayLine,

@@ -3,7 +3,7 @@
 //!
 //! The samples of Envoy, Caddy, Traefik, HAProxy, vegeta, hey, oha, k6, HAR and OpenTelemetry are
 //! made by their documented formats. Those that the programs wrote themselves are beside: of nginx,
-//! Apache and HAProxy in `gateways`, of hey, k6 and oha in `tests/corpus/records`.
+//! Apache and HAProxy in `gateways`, of hey and k6 in `tests/corpus/records`.
 
 mod samples;
 
@@ -70,9 +70,9 @@ fn presets_are_judged_as_the_same_history() {
     }
 }
 
-/// Runs of hey 0.1.4, k6 1.1.0 and oha 1.16.0, each 13 requests to nginx's `limit_req` with 10 tokens
-/// a minute, beside nginx's own log of them. Of k6, the metrics that no check is made of are left
-/// out but for those of the first request.
+/// Runs of hey 0.1.4 and k6 1.1.0, each 13 requests to nginx's `limit_req` with 10 tokens a minute,
+/// beside nginx's own log of them. Of k6, the metrics that no check is made of are left out but for
+/// those of the first request.
 #[test]
 fn real_records_are_judged_as_the_log_of_the_limiter() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/records");
