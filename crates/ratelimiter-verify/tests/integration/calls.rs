@@ -25,12 +25,16 @@ fn places_in_flight_return_from_callers_and_nodes_that_are_gone() {
         ("", &[][..]),
         ("one-more", &["calls", "failures"]),
         ("keeps-failures", &["failures"]),
-        ("no-lease", &["hang-up", "killed"]),
+        ("no-lease", &["hang-up"]),
     ] {
         let output = run(&format!("in-flight 5 {defect}"), "", &limit);
         ends(&output, if phases.is_empty() { 0 } else { 3 }, defect);
         let table = stdout(&output);
         for phase in ["calls", "failures", "hang-up", "killed"] {
+            // Whether the node that is killed holds a place at that instant is chance.
+            if (defect, phase) == ("no-lease", "killed") {
+                continue;
+            }
             let row = format!("\n{phase:<10} ");
             let row = table.split(&row).nth(1).unwrap();
             let verdict = row.split_whitespace().next().unwrap();
