@@ -136,10 +136,10 @@ impl RunJudge {
         verdict.not_played.dedup_by_key(|skipped| skipped.phase);
         let nodes = recorded.iter().flat_map(|record| &record.operations);
         let nodes = BTreeSet::from_iter(nodes.map(|op| &op.node)).len();
-        verdict.hypothesis = hypothesis::of(&verdict, nodes);
         if verdict.status == RunStatus::Violated && verdict.doubts.is_empty() {
             verdict.fits_otherwise = self.checker.fits_otherwise(&histories);
         }
+        verdict.hypothesis = hypothesis::of(&verdict, nodes);
         Ok(verdict)
     }
 

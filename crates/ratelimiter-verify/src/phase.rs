@@ -164,8 +164,10 @@ phases! {
     /// Bursts before, during and after the command of `--during`: shows nodes that count alone
     /// without their store, counts that are lost
     Fault: AT_ONCE, 2, |scale| {
-        // One burst before, two at the start, one a second of the limit, two at the end.
-        (scale.burst * 5 + scale.limit * FAULT.as_secs(), FAULT.min(Duration::from_secs(10)))
+        // One burst before, two at the start, one a second of the limit, two at the end; the second
+        // at the start may be one check more than the limit of each node.
+        let checks = scale.burst * 5 + scale.limit * (scale.nodes + FAULT.as_secs()) + 1;
+        (checks, FAULT.min(Duration::from_secs(10)))
     };
 }
 

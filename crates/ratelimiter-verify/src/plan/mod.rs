@@ -302,6 +302,12 @@ impl Plan {
         self.limit() * u64::from(self.multiplier)
     }
 
+    /// Checks of a burst during a fault: one more than all nodes admit that count alone without
+    /// their store, since a limiter that fails open admits it.
+    pub(crate) fn beyond_nodes(&self) -> u64 {
+        self.burst().max(self.limit() * self.nodes as u64 + 1)
+    }
+
     /// The rest of [`Phase::Again`]: three quarters of a token more than a window, so that a bucket
     /// without cap has one too many after two rests. Two bursts that far apart are not in one fixed
     /// window and its neighbour.

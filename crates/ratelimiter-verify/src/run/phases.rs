@@ -271,7 +271,8 @@ impl StepPlayer<'_> {
         let from = self.record.operations.len();
         self.wait(SETTLE).await?;
         self.burst_somewhere(before, self.plan.burst()).await?;
-        self.burst_somewhere(fresh, self.plan.burst()).await?;
+        self.burst_somewhere(fresh, self.plan.beyond_nodes())
+            .await?;
         while !running
             .ended_by(until.min(Instant::now() + Duration::from_secs(1)))
             .await
