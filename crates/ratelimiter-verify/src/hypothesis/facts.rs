@@ -31,7 +31,6 @@ pub(super) enum Fact {
     /// Nearly as much of a steady load passed as each node alone promises.
     LoadParted,
     /// Nearly twice as much as promised passed of a steady load.
-    LoadParted,
     LoadPassed,
     /// Less than two thirds of the promise passed of a steady load.
     LoadStarved,
@@ -88,8 +87,8 @@ pub(super) fn of(verdict: &RunVerdict, nodes: usize) -> BTreeMap<Fact, String> {
         return BTreeMap::new();
     };
     let limits = Vec::from_iter(first.report.by_limit().map(|limit| &limit.contract));
-    let windows = |limit: &&Contract| ContractKind::WINDOWS.contains(&limit.kind());
-    if !limits.iter().all(|limit| windows(&limit)) {
+    let is_window = |limit: &&Contract| ContractKind::WINDOWS.contains(&limit.kind());
+    if !limits.iter().all(is_window) {
         return BTreeMap::new();
     }
     let longest = limits.iter().max_by_key(|limit| limit.window());

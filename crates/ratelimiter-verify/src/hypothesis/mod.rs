@@ -59,7 +59,7 @@ const CONDITIONS: &[ClassCondition] = &[
         "reads-then-writes",
         &[Over(Burst), Kept(TwoKeys)],
         &[Doubled(Edge)],
-        "with --phase two-keys the same limit is exact, with --phase burst --multiplier 10 it is not",
+        "with --phase two-keys the limit is kept, with --phase burst --multiplier 10 it is not",
     ),
     (
         "one-too-many",
