@@ -48,7 +48,7 @@ pub(crate) const BRIDGED: Duration = Duration::from_secs(3600);
 /// store's clock that stepped from a store that takes no writes, nor from an outage of all nodes. A
 /// store without any may be a new one, or have lost its state while others run; where its clock
 /// agrees with this node's system's, nothing is lost by that. Otherwise the node waits until the
-/// store has confirmed a heartbeat of its own, and half a second longer:
+/// store has had a heartbeat of its own for half a second:
 ///
 /// - Heartbeats went on: others run, and the newest is the common clock.
 /// - None came: nobody has a clock that ran on. The store's is taken if it agrees with this node's
@@ -66,17 +66,9 @@ pub(crate) struct StoreClock {
     lag_us: AtomicU64,
     /// A step that was found and that is not in the offset yet. Held while a reading is taken.
     change: Mutex<Option<OffsetChange>>,
-    /// What was seen of the others before the first use of a reading.
-    start: Mutex<ClockStart>,
-}
-
-/// A node's start: whether others run is known some time after the store took a write of its own.
-#[derive(Debug, Default)]
-struct ClockStart {
-    /// When the store first confirmed a heartbeat of this node.
-    confirmed: Option<Instant>,
-    /// The newest heartbeat of the first reading after that.
-    at_us: Option<u64>,
+    /// Since when the store has a heartbeat of this node, and the newest of any then: whether
+    /// others run is known some time later. For the first use of a reading alone.
+    heard: Mutex<Option<(Instant, u64)>>,
 }
 
 /// An offset to be set, in place of the one that was read.
@@ -95,6 +87,8 @@ pub(crate) struct ClockReading {
     offset_us: i64,
     /// The newest time that a heartbeat carried; zero before the first.
     at_us: u64,
+    /// Whether the store had a heartbeat of this node: it takes writes, of others too.
+    pub(crate) is_heard: bool,
     /// When it was asked for.
     sent: Instant,
     /// When the answer was there.
@@ -116,6 +110,7 @@ impl ClockReading {
             raw_us: seconds * 1_000_000 + micros,
             offset_us: offset.unwrap_or(0),
             at_us: at.unwrap_or(0),
+            is_heard: false,
             sent,
             received,
         }
@@ -166,13 +161,8 @@ impl StoreClock {
             steps: AtomicU64::new(0),
             lag_us: AtomicU64::new(0),
             change: Mutex::default(),
-            start: Mutex::default(),
+            heard: Mutex::default(),
         }
-    }
-
-    /// The store has confirmed a heartbeat of this node: it takes writes, of others too.
-    pub(crate) fn confirmed(&self, at: Instant) {
-        self.start.lock().confirmed.get_or_insert(at);
     }
 
     /// Now, on the common clock.
@@ -274,12 +264,15 @@ impl StoreClock {
         if is_fresh || agrees && reading.at_us == 0 {
             return Some(common_us);
         }
-        let mut start = self.start.lock();
-        let confirmed = start.confirmed.filter(|at| *at <= reading.sent)?;
-        let others_run = *start.at_us.get_or_insert(reading.at_us) < reading.at_us;
-        if reading.sent < confirmed + FRESH {
+        let mut heard = self.heard.lock();
+        // A store that lost its state meanwhile has to be listened to anew.
+        let before = heard.filter(|(_, at_us)| reading.is_heard && *at_us <= reading.at_us);
+        let (since, at_us) = before.unwrap_or((reading.sent, reading.at_us));
+        *heard = reading.is_heard.then_some((since, at_us));
+        if !reading.is_heard || reading.sent < since + FRESH {
             return None;
         }
+        let others_run = at_us < reading.at_us;
         let goes_on = reading.at_us > 0 && (others_run || !agrees);
         Some(if goes_on { reading.at_us } else { common_us })
     }
@@ -346,6 +339,7 @@ mod tests {
                 raw_us: self.true_us(after).saturating_add_signed(self.ahead_us),
                 offset_us: self.offset_us,
                 at_us: self.mark_us,
+                is_heard: true,
                 sent: received - trip,
                 received,
             })
@@ -409,6 +403,7 @@ mod tests {
             raw_us: pair.true_us(Duration::ZERO),
             offset_us: 0,
             at_us: 0,
+            is_heard: true,
             sent: at,
             received: at + 300 * MS,
         });
@@ -427,20 +422,20 @@ mod tests {
         assert_eq!(pair.error_us(SECOND), 3600 * 1_000_000);
     }
 
-    /// The first use of the store's clock by a node that starts, from readings at such times after
-    /// its start. The store's clock is ahead by so much, and the newest heartbeat at each reading
-    /// so old on the clock before it stepped.
-    fn start(ahead_us: i64, confirmed: Duration, ages: &[(Duration, Duration)]) -> Option<i64> {
+    /// A reading at a node's start: so long after it, with the newest heartbeat so old on the clock
+    /// before a step, and whether its own was there; no heartbeat at all where the age is `None`.
+    type StartReading = (Duration, Option<Duration>, bool);
+
+    /// The first use of a store's clock that is ahead by so much, by a node that starts.
+    fn start(ahead_us: i64, readings: &[StartReading]) -> Option<i64> {
         let (clock, at) = (StoreClock::new(), Instant::now());
-        ages.iter().find_map(|(after, age)| {
-            if *after >= confirmed {
-                clock.confirmed(at + confirmed);
-            }
+        readings.iter().find_map(|(after, age, is_heard)| {
             let true_us = clock.origin_us + micros(at + *after - clock.origin);
             let change = clock.adjust(ClockReading {
                 raw_us: true_us.saturating_add_signed(ahead_us),
                 offset_us: 0,
-                at_us: true_us - micros(*age),
+                at_us: age.map_or(0, |age| true_us - micros(age)),
+                is_heard: *is_heard,
                 sent: at + *after,
                 received: at + *after,
             });
@@ -454,29 +449,49 @@ mod tests {
 
     #[test]
     fn step_while_others_run_is_not_believed() {
-        let beating = [0, 200, 400, 600].map(|after| (after * MS, 300 * MS));
+        let beating = [0, 200, 400, 600].map(|after| (after * MS, Some(300 * MS), true));
         for ahead_us in [600_000, 800_000, 1_000_000, -800_000, 3_000_000] {
-            assert_eq!(start(ahead_us, MS, &beating[..3]), None, "{ahead_us}");
-            assert_eq!(start(ahead_us, MS, &beating), Some(-300_000), "{ahead_us}");
+            assert_eq!(start(ahead_us, &beating[..3]), None, "{ahead_us}");
+            assert_eq!(start(ahead_us, &beating), Some(-300_000), "{ahead_us}");
         }
     }
 
     /// The last heartbeat grows older while the store takes no writes.
     #[test]
     fn pause_of_writes_is_no_step() {
-        let silent = [0, 400, 800].map(|after| (after * MS, (700 + after) * MS));
-        let resumed = [(1200 * MS, 10 * MS)];
-        assert_eq!(start(0, SECOND, &silent), None, "nothing is known");
-        assert_eq!(start(0, SECOND, &[&silent[..], &resumed].concat()), Some(0));
+        let silent = [0, 400, 800].map(|after| (after * MS, Some((700 + after) * MS), false));
+        let resumed = [(1200 * MS, Some(10 * MS), true)];
+        assert_eq!(start(0, &silent), None, "nothing is known");
+        assert_eq!(start(0, &[&silent[..], &resumed].concat()), Some(0));
+    }
+
+    /// Others run, and the store lost their heartbeats twice.
+    #[test]
+    fn store_that_lost_its_state_is_listened_to_anew() {
+        let ahead_us = 25_000_000;
+        let again = [
+            (Duration::ZERO, None, true),
+            (300 * MS, None, false),
+            (600 * MS, None, true),
+            (900 * MS, Some(100 * MS), true),
+        ];
+        assert_eq!(
+            start(ahead_us, &again),
+            None,
+            "half a second has not passed"
+        );
+        let later = (1200 * MS, Some(100 * MS), true);
+        let all = [&again[..], &[later]].concat();
+        assert_eq!(start(ahead_us, &all), Some(-100_000));
     }
 
     #[test]
     fn after_an_outage_only_an_agreeing_clock_is_believed() {
         let age = 600 * SECOND;
-        let silent = [0, 300, 600].map(|after| (after * MS, age + after * MS));
+        let silent = [0, 300, 600].map(|after| (after * MS, Some(age + after * MS), true));
         for (ahead_us, first) in [(0, 0), (3600 * 1_000_000, -600_600_000)] {
-            assert_eq!(start(ahead_us, MS, &silent[..2]), None, "{ahead_us}");
-            assert_eq!(start(ahead_us, MS, &silent), Some(first), "{ahead_us}");
+            assert_eq!(start(ahead_us, &silent[..2]), None, "{ahead_us}");
+            assert_eq!(start(ahead_us, &silent), Some(first), "{ahead_us}");
         }
     }
 }

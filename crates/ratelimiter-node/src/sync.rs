@@ -122,7 +122,6 @@ impl StoreSync {
             .beat(&self.node, &beat, &self.clock, &gone)
             .await?;
         self.roster.confirmed(at_us, replaced);
-        self.clock.confirmed(Instant::now());
         let latency = self.status.borrow().latency;
         if latency.is_some_and(|latency| latency < self.store_timeout / 2) {
             self.store.circuits.of(NODES).close();
@@ -157,6 +156,8 @@ impl StoreSync {
         let watched = self.limiter.windows();
         let windows: Vec<_> = watched.iter().map(|w| (&w.key, &w.window)).collect();
         let mut answer = self.store.refresh(&windows).await?;
+        let own = self.store.names.boot();
+        answer.clock.is_heard = answer.heartbeats.iter().any(|(_, beat)| beat.boot == own);
         self.limiter.follow_clock(answer.clock);
         if self.clock.change().is_some() {
             self.beat_once().await.ok();
