@@ -45,17 +45,6 @@ const STEPS: &[GateStep] = &[
     step("dependencies", deny::run).needs(deny::needs),
     step("every crate alone", every_crate_alone),
     step("packages", published_packages),
-    step("gRPC", |shell| {
-        let crates = [
-            "--package=ratelimiter-target",
-            "--package=ratelimiter-verify",
-        ];
-        Ok(cmd!(
-            shell,
-            "cargo test --quiet {crates...} --features grpc --test grpc"
-        )
-        .run()?)
-    }),
     step("the fetched store", the_fetched_store),
     step("observability", |shell| gate(shell, "dashboard")).needs(prometheus),
     step("headless runs", headless_runs),

@@ -14,7 +14,7 @@ mod verifier;
 
 pub use error::TlsError;
 pub use reach::{OutOfReach, Reach, is_loopback};
-pub use trust::{Authorities, TlsStream, below_tls};
+pub use trust::{Authorities, TlsStream, below_tls, has_chosen};
 
 /// A connection, encrypted or not.
 pub type Stream<S> = tokio_util::either::Either<S, TlsStream<S>>;

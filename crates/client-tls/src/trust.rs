@@ -33,6 +33,15 @@ pub fn below_tls<S>(stream: &TlsStream<S>) -> &S {
     stream
 }
 
+/// Whether the server chose this protocol of those that were offered (ALPN).
+pub fn has_chosen<S>(stream: &TlsStream<S>, protocol: &str) -> bool {
+    #[cfg(feature = "tls")]
+    let chosen = stream.get_ref().1.alpn_protocol();
+    #[cfg(not(feature = "tls"))]
+    let (chosen, _) = (None::<&[u8]>, stream);
+    chosen == Some(protocol.as_bytes())
+}
+
 /// The authorities that vouch for a server: those of the system, and perhaps others. Clones share
 /// what they have read, and the sessions that servers let them resume.
 #[derive(Clone, Default)]

@@ -55,8 +55,9 @@ pub struct VolleyReport {
     pub seen: Vec<String>,
 }
 
-/// Sends all checks at one instant, each on a connection of its own, round-robin over the target's
-/// nodes. Where fewer files may be open, a connection makes several checks, one after the other.
+/// Sends all checks at one instant, each on a connection of its own or, in HTTP/2, on a stream of
+/// its own, round-robin over the target's nodes. Where fewer files may be open, a connection makes
+/// several checks, one after the other.
 /// The times of the records count from `origin`.
 ///
 /// # Errors
@@ -105,7 +106,7 @@ pub async fn volley(
     };
     let mut answered = answers(flights).await;
     for (n, records) in &mut answered {
-        if let (Some(&at), Some(CheckRecord { operation, .. })) =
+        if let (Some(&Some(at)), Some(CheckRecord { operation, .. })) =
             (released.get(*n), records.first_mut())
         {
             operation.invoke = (Instant::from_std(at) - origin).min(operation.complete);
@@ -172,8 +173,9 @@ fn report(release: Release, origin: Instant, records: Vec<CheckRecord>) -> Volle
 }
 
 /// Waits until all requests are whole in their corks, and releases them. The instants are those
-/// before each left.
-async fn release_all(corks: Vec<Arc<Cork>>) -> Vec<std::time::Instant> {
+/// before each left; none for a connection that had ended, whose check may have been sent on
+/// another one.
+async fn release_all(corks: Vec<Arc<Cork>>) -> Vec<Option<std::time::Instant>> {
     let all_ready = async {
         for cork in &corks {
             cork.ready().await;
@@ -189,10 +191,8 @@ async fn release_all(corks: Vec<Arc<Cork>>) -> Vec<std::time::Instant> {
         // close to one instant.
         #[cfg(target_os = "linux")]
         let _ = rustix::process::setpriority_process(None, -20);
-        let written = corks
-            .iter()
-            .map(|cork| cork.release().unwrap_or_else(|_| std::time::Instant::now()));
-        let _ = done.send(written.collect());
+        let released = corks.iter().map(|cork| cork.release().ok());
+        let _ = done.send(released.collect());
     });
     released
         .await

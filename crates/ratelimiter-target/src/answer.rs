@@ -7,6 +7,13 @@ use tokio::time::timeout;
 /// Characters of an answer that are shown.
 pub(crate) const SHOWN: usize = 80;
 
+/// The largest head of an answer, bytes. It also bounds the interim answers that are read at once:
+/// a server may send them without end.
+pub(crate) const LARGEST_HEAD: usize = 32 * 1024;
+
+/// The largest answer that is read, bytes.
+pub(crate) const LARGEST: usize = 1 << 20;
+
 /// The answer to one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckAnswer {

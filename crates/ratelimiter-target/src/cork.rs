@@ -8,7 +8,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -16,61 +16,130 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::Notify;
 
-/// The most bytes that a cork keeps: what a socket takes in one write. More are sent at once.
-const LARGEST: usize = 16 * 1024;
+/// The most bytes that a cork keeps. More are sent at once.
+const LARGEST: usize = 256 * 1024;
 
 /// The cork of one connection.
 #[derive(Debug)]
 pub struct Cork {
     stream: Socket,
     state: Mutex<CorkState>,
-    flushed: Notify,
+    change: Notify,
+    /// Requests of a shared connection so far.
+    queued: Mutex<usize>,
 }
 
 #[derive(Debug, Default)]
 struct CorkState {
     armed: bool,
+    /// The number of the last request that is to be kept.
+    awaited: usize,
+    /// Requests of a shared connection that were written as a whole. Where there is one request at
+    /// a time none is counted: its flush completes it.
+    whole: Option<usize>,
     kept: Vec<u8>,
-    /// Whether a flush followed the last write: the request is whole.
+    /// Whether a flush followed the last write.
     flushed: bool,
-    /// When too much was written to be kept, and left.
-    overflow: Option<Instant>,
+    /// The connection has ended.
+    ended: bool,
+    /// When the first byte left: at the release, or before it if there were too many.
+    left: Option<Instant>,
+    /// The task that writes the bytes for which a release found no place.
+    writer: Option<Waker>,
+}
+
+impl CorkState {
+    /// Whether all requests are kept as a whole, or none will be.
+    fn is_whole(&self) -> bool {
+        let is_counted = self.whole.is_none_or(|whole| whole >= self.awaited);
+        self.ended || self.flushed && is_counted
+    }
 }
 
 impl Cork {
-    /// Keeps all that is written from now on.
+    /// Keeps all that is written from now on, until it is released; for one request, and again for
+    /// each further one of the connection.
     pub fn arm(&self) {
-        *self.state.lock() = CorkState {
-            armed: true,
-            ..CorkState::default()
-        };
+        let mut state = self.state.lock();
+        if !std::mem::replace(&mut state.armed, true) {
+            (state.flushed, state.left) = (false, None);
+            state.awaited = *self.queued.lock();
+        }
+        state.awaited += 1;
     }
 
-    /// Waits until a whole request is kept.
+    /// Waits until all requests are kept as a whole.
     pub async fn ready(&self) {
         loop {
-            let flushed = self.flushed.notified();
-            if self.state.lock().flushed {
+            let change = self.change.notified();
+            if self.state.lock().is_whole() {
                 return;
             }
-            flushed.await;
+            change.await;
         }
     }
 
-    /// Writes the kept bytes, and returns the instant before the first left. For a thread that does
-    /// nothing else.
+    /// Writes the kept bytes, once for all requests, and returns the instant before the first left.
+    /// For a thread that does nothing else.
     ///
     /// # Errors
-    /// When the connection is gone, or its buffer is full.
+    /// When the connection has ended before a byte was kept.
     pub fn release(&self) -> io::Result<Instant> {
         let mut state = self.state.lock();
-        state.armed = false;
-        let kept = std::mem::take(&mut state.kept);
-        let at = state.overflow.unwrap_or_else(Instant::now);
-        if self.stream.try_write(&kept)? < kept.len() {
-            return Err(io::ErrorKind::WriteZero.into());
+        if state.ended && state.kept.is_empty() && state.left.is_none() {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        let at = *state.left.get_or_insert_with(Instant::now);
+        if std::mem::take(&mut state.armed) {
+            // Where there is no place for all, the task of the connection writes the rest.
+            let written = self.stream.try_write(&state.kept).unwrap_or_default();
+            state.kept.drain(..written);
+            if let Some(writer) = state.writer.take().filter(|_| !state.kept.is_empty()) {
+                writer.wake();
+            }
         }
         Ok(at)
+    }
+
+    /// Whether it keeps what is written.
+    pub(crate) fn is_armed(&self) -> bool {
+        self.state.lock().armed
+    }
+
+    /// Queues a request of a shared connection. The writer of the connection takes the number of
+    /// requests before it writes, which thus cannot pass those that it finds.
+    pub(crate) fn queue<T>(&self, request: impl FnOnce() -> T) -> T {
+        let mut queued = self.queued.lock();
+        *queued += 1;
+        request()
+    }
+
+    /// Writes all that is queued, and then counts the requests as whole.
+    pub(crate) fn write_queued<T>(&self, write: impl FnOnce() -> T) -> T {
+        let queued = *self.queued.lock();
+        let written = write();
+        self.state.lock().whole = Some(queued);
+        self.change.notify_one();
+        written
+    }
+
+    /// Writes the bytes that are still kept.
+    fn poll_kept(&self, state: &mut CorkState, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !state.kept.is_empty() {
+            let written = ready!(self.poll_write(&state.kept, cx))?;
+            state.kept.drain(..written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write(&self, bytes: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_write_ready(cx))?;
+            match self.stream.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
     }
 }
 
@@ -120,7 +189,8 @@ impl CorkStream {
         Self(Arc::new(Cork {
             stream,
             state: Mutex::default(),
-            flushed: Notify::new(),
+            change: Notify::new(),
+            queued: Mutex::default(),
         }))
     }
 
@@ -132,8 +202,8 @@ impl CorkStream {
 impl Drop for CorkStream {
     /// A connection that has ended keeps nothing back.
     fn drop(&mut self) {
-        self.0.state.lock().flushed = true;
-        self.0.flushed.notify_one();
+        self.0.state.lock().ended = true;
+        self.0.change.notify_one();
     }
 }
 
@@ -144,7 +214,7 @@ impl AsyncRead for CorkStream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            std::task::ready!(self.0.stream.poll_read_ready(cx))?;
+            ready!(self.0.stream.poll_read_ready(cx))?;
             match self.0.stream.try_read(buf.initialize_unfilled()) {
                 Ok(read) => {
                     buf.advance(read);
@@ -170,30 +240,22 @@ impl AsyncWrite for CorkStream {
             return Poll::Ready(Ok(bytes.len()));
         }
         if state.armed {
-            state.overflow.get_or_insert_with(Instant::now);
+            state.left.get_or_insert_with(Instant::now);
         }
-        loop {
-            std::task::ready!(self.0.stream.poll_write_ready(cx))?;
-            let next = if state.kept.is_empty() {
-                bytes
-            } else {
-                &state.kept
-            };
-            match self.0.stream.try_write(next) {
-                Ok(written) if state.kept.is_empty() => return Poll::Ready(Ok(written)),
-                Ok(written) => drop(state.kept.drain(..written)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
+        ready!(self.0.poll_kept(&mut state, cx))?;
+        self.0.poll_write(bytes, cx)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.0.state.lock();
-        if (!state.kept.is_empty() || state.overflow.is_some()) && !state.flushed {
+        if !state.armed {
+            return self.0.poll_kept(&mut state, cx);
+        }
+        state.writer = Some(cx.waker().clone());
+        if (!state.kept.is_empty() || state.left.is_some()) && !state.flushed {
             state.flushed = true;
             drop(state);
-            self.0.flushed.notify_one();
+            self.0.change.notify_one();
         }
         Poll::Ready(Ok(()))
     }

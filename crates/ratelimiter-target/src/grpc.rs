@@ -4,16 +4,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::client::conn::http2::{self, SendRequest};
+use hyper::Request;
 use hyper::header::{CONTENT_TYPE, TE};
-use hyper::{Method, Request};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use ratelimiter_api::NodeId;
-use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use crate::answer::within;
+use crate::http2::{CONNECTIONS, Http2Connection, Http2Lanes, SiteConnection};
 use crate::route::SiteRoute;
 use crate::site::{SiteAddress, refused};
 use crate::target::node_list;
@@ -23,20 +20,23 @@ use crate::{
 };
 
 const METHOD: &str = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit";
-/// The largest answer that is read, bytes.
-const LARGEST: usize = 1 << 20;
 
 /// A limiter behind Envoy's rate limit service (gRPC, RLS v3): Envoy ratelimit, limitador,
 /// kgateway.
 ///
 /// An overall code of OK allows and OVER_LIMIT denies; another code, or another gRPC status than 0,
-/// is Unknown. It cannot keep a byte back, since other frames of its connection may come in
-/// between: bursts fall back to the barrier.
+/// is Unknown. Its checks share connections as those of HTTP/2 do.
 #[derive(Clone, Debug)]
 pub struct GrpcTarget {
-    sites: Vec<SiteAddress>,
+    sites: Vec<GrpcSite>,
     nodes: Vec<NodeId>,
     form: Arc<GrpcForm>,
+}
+
+#[derive(Clone, Debug)]
+struct GrpcSite {
+    address: SiteAddress,
+    lanes: Arc<Http2Lanes>,
 }
 
 #[derive(Debug)]
@@ -58,19 +58,24 @@ impl GrpcTarget {
         reach: Reach,
         trust: &Authorities,
     ) -> Result<Self, TargetError> {
+        let body = domain.len() + entries.iter().map(|(_, value)| value.room()).sum::<usize>();
+        let site = |text: &String| {
+            let url = Url::parse(text).map_err(|e| refused(text, e.to_string()))?;
+            Ok(GrpcSite {
+                address: SiteAddress::of_http(&url, SiteRoute::default(), reach, trust)?,
+                lanes: Arc::new(Http2Lanes::new(CONNECTIONS, true, body)),
+            })
+        };
         let sites = urls
             .iter()
-            .map(|text| {
-                let url = Url::parse(text).map_err(|e| refused(text, e.to_string()))?;
-                SiteAddress::of_http(&url, SiteRoute::default(), reach, trust)
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+            .map(site)
+            .collect::<Result<Vec<_>, TargetError>>()?;
         if sites.is_empty() {
             return Err(TargetError::NoNodes);
         }
         let nodes = sites
             .iter()
-            .map(|site| NodeId::new(site.to_string()))
+            .map(|site| NodeId::new(site.address.to_string()))
             .collect();
         Ok(Self {
             sites,
@@ -109,10 +114,9 @@ impl Target for GrpcTarget {
 }
 
 struct GrpcConnection {
-    site: SiteAddress,
+    site: GrpcSite,
     form: Arc<GrpcForm>,
-    sender: SendRequest<Full<Bytes>>,
-    _driver: AbortOnDropHandle<()>,
+    shared: Arc<Http2Connection>,
 }
 
 impl Connection for GrpcConnection {
@@ -121,30 +125,27 @@ impl Connection for GrpcConnection {
     }
 
     fn cork(&self) -> Option<Arc<Cork>> {
-        None
+        self.shared.cork()
     }
 }
 
 impl GrpcConnection {
-    async fn open(site: SiteAddress, form: Arc<GrpcForm>) -> io::Result<Self> {
-        let (stream, _) = site.connect(&["h2"]).await?;
-        let (sender, driver) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .map_err(io::Error::other)?;
-        let driver = tokio::spawn(async move { drop(driver.await) });
-        Ok(Self {
-            site,
-            form,
-            sender,
-            _driver: AbortOnDropHandle::new(driver),
-        })
+    async fn open(site: GrpcSite, form: Arc<GrpcForm>) -> io::Result<Self> {
+        match site.lanes.connect(&site.address).await? {
+            SiteConnection::Http2(shared) => Ok(Self { site, form, shared }),
+            SiteConnection::Http1(..) => unreachable!("HTTP/2 is known"),
+        }
     }
 
     async fn exchange(&mut self, check: &Check) -> CheckAnswer {
-        let scheme = match self.site.tls {
-            Some(_) => "https",
-            None => "http",
-        };
+        match self.shared.is_ready() {
+            Ok(true) => {}
+            Ok(false) => match Self::open(self.site.clone(), Arc::clone(&self.form)).await {
+                Ok(opened) => *self = opened,
+                Err(error) => return CheckAnswer::failed(format!("no connection: {error}")),
+            },
+            Err(error) => return CheckAnswer::failed(format!("no connection: {error}")),
+        }
         let entries: Vec<(String, String)> = self
             .form
             .entries
@@ -152,38 +153,26 @@ impl GrpcConnection {
             .map(|(key, value)| (key.clone(), value.fill(check)))
             .collect();
         let body = message::request(&self.form.domain, &entries, check.cost);
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(format!("{scheme}://{}{METHOD}", self.site))
+        let request = Request::post(METHOD)
             .header(CONTENT_TYPE, "application/grpc")
             .header(TE, "trailers")
-            .body(Full::new(Bytes::from(body)));
+            .body(Bytes::from(body));
         let request = match request {
             Ok(request) => request,
-            Err(error) => return CheckAnswer::unknown(error.to_string()),
+            Err(error) => return CheckAnswer::failed(error.to_string()),
         };
-        let response = match self.sender.send_request(request).await {
-            Ok(response) => response,
-            Err(error) => return CheckAnswer::unknown(format!("the connection broke: {error}")),
+        let answer = match self.shared.send(request, &self.site.address).await {
+            Ok(answer) => answer,
+            Err(error) => return error.into(),
         };
-        let (head, body) = response.into_parts();
-        let collected = match Limited::new(body, LARGEST).collect().await {
-            Ok(collected) => collected,
-            Err(error) => return CheckAnswer::unknown(format!("the answer broke off: {error}")),
-        };
-        let status = collected
-            .trailers()
-            .and_then(|trailers| trailers.get("grpc-status"));
-        let status = status
-            .or(head.headers.get("grpc-status"))
-            .and_then(|status| status.to_str().ok());
-        let status = status.map(ToOwned::to_owned);
-        match status.as_deref() {
-            Some("0") => message::answer(&collected.to_bytes()),
+        let status = answer.trailers.get("grpc-status");
+        let status = status.or(answer.head.headers.get("grpc-status"));
+        match status.and_then(|status| status.to_str().ok()) {
+            Some("0") => message::answer(&answer.body),
             Some(status) => CheckAnswer::unknown(format!("grpc-status {status}")),
             None => CheckAnswer::unknown(format!(
                 "HTTP status {} without grpc-status",
-                head.status.as_u16()
+                answer.head.status.as_u16()
             )),
         }
     }

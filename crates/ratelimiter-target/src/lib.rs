@@ -1,6 +1,6 @@
 //! Any rate limiter as a target: one check in, one outcome out.
 //!
-//! A [`Target`] has nodes and opens [`Connection`]s to them; a connection makes checks. Three kinds
+//! A [`Target`] has nodes and opens [`Connection`]s to them; a connection makes checks. Four kinds
 //! cover the field:
 //!
 //! - **[`HttpTarget`]**: a request from a [`Template`]; allowed by its status, or by a field of its
@@ -8,8 +8,7 @@
 //! - **[`RespTarget`]**: a command to a Redis-like store; allowed by its reply, or by an element of
 //!   it.
 //! - **[`ExecTarget`]**: a line of JSON to a child process; allowed by its line of JSON.
-//!
-//! With the feature `grpc`, `GrpcTarget` asks Envoy's rate limit service (RLS v3).
+//! - **[`GrpcTarget`]**: a call of Envoy's rate limit service (RLS v3); allowed by its code.
 //!
 //! The node of this project is an [`HttpTarget`] with a known form: [`HttpTarget::node`].
 //!
@@ -26,10 +25,9 @@ mod answer;
 mod claims;
 mod cork;
 mod exec;
-#[cfg(feature = "grpc")]
 mod grpc;
 mod http;
-#[cfg(any(test, feature = "grpc"))]
+mod http2;
 mod message;
 mod path;
 mod resp;
@@ -43,7 +41,6 @@ pub use answer::CheckAnswer;
 pub use client_tls::{Authorities, OutOfReach, Reach, is_loopback};
 pub use cork::Cork;
 pub use exec::{ExecSite, ExecTarget};
-#[cfg(feature = "grpc")]
 pub use grpc::GrpcTarget;
 pub use http::{HttpForm, HttpTarget};
 pub use path::{Expectation, ExpectationError};

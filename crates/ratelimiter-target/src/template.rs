@@ -26,6 +26,9 @@ pub struct Template {
 /// The place of a key's address.
 const ADDRESS: &str = "{ip}";
 
+/// About the length of a key, bytes.
+const KEY: usize = 64;
+
 /// A text that cannot be a template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a template has no control characters")]
@@ -91,6 +94,11 @@ impl Template {
             text: self.text.replace(ADDRESS, &address.to_string()),
             ..self.clone()
         }
+    }
+
+    /// About the length of a text, bytes.
+    pub(crate) fn room(&self) -> usize {
+        self.text.len() + KEY
     }
 
     /// Whether it names the address of a key.

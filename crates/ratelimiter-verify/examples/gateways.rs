@@ -15,6 +15,8 @@
     reason = "an example that cannot set up its subject has failed"
 )]
 
+#[path = "../tests/gateways/case.rs"]
+mod case;
 #[path = "../tests/gateways/cases.rs"]
 mod cases;
 #[path = "../tests/gateways/gateway.rs"]
@@ -28,7 +30,8 @@ use std::process::{Command, ExitCode, Output};
 use std::sync::Mutex;
 use std::time::Instant;
 
-use cases::{CASES, Case};
+use case::Case;
+use cases::CASES;
 
 /// Packages of PyPI, in the versions that the cases were written for, and the needs of the last.
 const WHEELS: [&str; 8] = [

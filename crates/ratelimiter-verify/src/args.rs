@@ -1,5 +1,6 @@
 //! The arguments of the commands.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -238,6 +239,13 @@ pub(crate) struct HttpArgs {
     /// Before the first byte of a connection, by the PROXY protocol.
     #[arg(long, value_name = "VERSION")]
     pub(crate) proxy_protocol: Option<ProxyProtocol>,
+    /// Ask in HTTP/2 without a question. Otherwise https:// servers choose, and http:// is HTTP/1.1
+    #[arg(long)]
+    pub(crate) http2: bool,
+    /// Connections over which HTTP/2 spreads the checks of a burst at a node; every other check is
+    /// on the first one. More where the server permits too few streams
+    #[arg(long, value_name = "COUNT", default_value = "8")]
+    pub(crate) connections: NonZeroUsize,
     /// Method of the request
     #[arg(long, default_value = "GET")]
     pub(crate) method: Method,
@@ -316,7 +324,6 @@ pub(crate) struct ExecArgs {
     pub(crate) run: VerifyArgs,
 }
 
-#[cfg(feature = "grpc")]
 #[derive(Debug, Args)]
 pub(crate) struct GrpcArgs {
     /// Address of the service; repeat for each node
@@ -334,7 +341,6 @@ pub(crate) struct GrpcArgs {
     pub(crate) run: VerifyArgs,
 }
 
-#[cfg(feature = "grpc")]
 impl GrpcArgs {
     pub(crate) fn entries(&self) -> Result<Vec<(String, Template)>, WrongUsage> {
         let entry = |text: &Hidden| {

@@ -6,12 +6,10 @@ use cli_support::{Exit, WrongUsage};
 use ratelimiter_api::{Endpoint, Key, Limit, LimitSpec, NodeClient};
 use ratelimiter_chaos::setup_rate_limits;
 use ratelimiter_target::{
-    ExecSite, ExecTarget, HttpForm, HttpTarget, RespTarget, Target, Template,
+    ExecSite, ExecTarget, GrpcTarget, HttpForm, HttpTarget, RespTarget, Target, Template,
 };
 
-#[cfg(feature = "grpc")]
-use crate::args::GrpcArgs;
-use crate::args::{ExecArgs, HttpArgs, NodeArgs, RespArgs, VerifyArgs};
+use crate::args::{ExecArgs, GrpcArgs, HttpArgs, NodeArgs, RespArgs, VerifyArgs};
 
 /// The exit codes of its own that a verification has.
 pub(crate) const JUDGED: &[Exit] = &[Exit::Violated, Exit::Undecided];
@@ -32,7 +30,6 @@ pub(crate) enum AskCommand {
     #[command(after_help = with_exits(EXEC_EXAMPLE))]
     Exec(ExecArgs),
     /// Verify a service behind gRPC (Envoy's RLS v3)
-    #[cfg(feature = "grpc")]
     #[command(after_help = with_exits(GRPC_EXAMPLE))]
     Grpc(GrpcArgs),
 }
@@ -56,7 +53,6 @@ const EXEC_EXAMPLE: &str = "The process reads lines such as {\"id\":1,\"key\":\"
 Example:
   ratelimiter-verify exec --command 'python3 adapter.py' --limit 10/1m";
 
-#[cfg(feature = "grpc")]
 const GRPC_EXAMPLE: &str = "Example:
   ratelimiter-verify grpc --url http://localhost:8081 --domain demo --entry 'user={key}' \\
       --limit '10/1m fixed'";
@@ -77,7 +73,6 @@ impl AskCommand {
             Self::Node(args) => &args.run,
             Self::Resp(args) => &args.run,
             Self::Exec(args) => &args.run,
-            #[cfg(feature = "grpc")]
             Self::Grpc(args) => &args.run,
         }
     }
@@ -98,6 +93,8 @@ impl AskCommand {
                     socket: args.unix.clone(),
                     source: args.source,
                     proxy_protocol: args.proxy_protocol,
+                    http2: args.http2,
+                    connections: args.connections.into(),
                 };
                 let target = HttpTarget::new(&args.urls, form, reach, &args.tls.trust()?);
                 Box::new(target.map_err(WrongUsage::of)?)
@@ -119,12 +116,10 @@ impl AskCommand {
                 let target = target.map_err(WrongUsage::of)?.at(site);
                 Box::new(target.reading_cost(args.has_cost))
             }
-            #[cfg(feature = "grpc")]
             Self::Grpc(args) => {
                 let (domain, trust) = (args.domain.clone(), args.tls.trust()?);
                 let entries = args.entries()?;
-                let target =
-                    ratelimiter_target::GrpcTarget::new(&args.urls, domain, entries, reach, &trust);
+                let target = GrpcTarget::new(&args.urls, domain, entries, reach, &trust);
                 Box::new(target.map_err(WrongUsage::of)?)
             }
         })

@@ -64,7 +64,7 @@ pub(crate) fn advice(answer: &str) -> String {
         ),
         None if answer.starts_with("no answer within") => "; --deadline gives it more time".into(),
         None if answer.contains("connection broke") => {
-            "; HTTP/1.1 is spoken, and https:// with TLS only".into()
+            "; https:// is for TLS, and --http2 for a limiter that speaks HTTP/2 alone".into()
         }
         None => String::new(),
     }

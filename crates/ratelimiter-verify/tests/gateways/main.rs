@@ -6,6 +6,7 @@
 )]
 
 #[expect(dead_code, reason = "only the example plays long cases")]
+mod case;
 mod cases;
 mod gateway;
 mod logs;
@@ -18,7 +19,7 @@ use cases::CASES;
 use needs::{Missing, trial};
 
 /// The cases of the gate.
-const GATE: [&str; 13] = [
+const GATE: [&str; 16] = [
     "nginx-by-address",
     "nginx-paced",
     "nginx-two-limits",
@@ -32,6 +33,9 @@ const GATE: [&str; 13] = [
     "haproxy-two-alone",
     "varnish-two-alone",
     "nginx-redirect",
+    "nginx-http2-too-low",
+    "nginx-http2-unnamed",
+    "nginx-http2-tls-burst",
 ];
 
 fn play(name: &str) -> Result<(), Missing> {

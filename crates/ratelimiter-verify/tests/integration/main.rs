@@ -8,6 +8,7 @@
 mod bad_input;
 mod calls;
 mod exec;
+mod grpc;
 mod hostile;
 mod odd_histories;
 mod own_system;

@@ -1,8 +1,4 @@
 //! Requests and connections as a server sees them.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot set up its subject has failed"
-)]
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

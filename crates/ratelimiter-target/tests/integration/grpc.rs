@@ -1,9 +1,4 @@
 //! A rate limit service of this process, asked as Envoy asks it.
-#![cfg(feature = "grpc")]
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot set up its subject has failed"
-)]
 
 use std::convert::Infallible;
 use std::sync::Arc;
