@@ -1,4 +1,7 @@
-"""The limiter of limiter.py as a rate limit service (RLS v3): rls.py ADDRESS STORE_PORT."""
+"""The limiter of limiter.py as a rate limit service (RLS v3): rls.py ADDRESS STORE_PORT [deny].
+
+Without an answer of its store a check is an error of the call, or, with `deny`, over the limit.
+"""
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,6 +24,8 @@ def should_rate_limit(request, context):
     try:
         return OK if admits(field(entry, 2).decode()) else OVER_LIMIT
     except (OSError, ValueError):
+        if sys.argv[3:] == ["deny"]:
+            return OVER_LIMIT
         context.abort(grpc.StatusCode.UNAVAILABLE, "the store did not answer")
 
 
