@@ -194,7 +194,7 @@ fn each_defect_is_red_and_each_condition_ends() {
 fn every_fault_has_its_defect() {
     let help = program(&["torture", "--fault", "all"]).output().unwrap();
     let names = stderr(&help);
-    let names = names.split_once("There are ").unwrap().1;
+    let names = names.split_once("there are ").unwrap().1;
     let names = names.split_once(" (").unwrap().0.split(", ");
     // One store cannot fail over.
     for fault in names.filter(|name| *name != "failover") {
