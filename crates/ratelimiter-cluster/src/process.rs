@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
+};
 use tokio::time::{Instant, sleep};
 
 use crate::guardian::Guardian;
@@ -157,8 +159,15 @@ impl Process {
             )))
     }
 
-    /// Its exit status, if it has ended.
+    /// Its exit status, if it has ended. The rest of the group that it led is killed then.
     fn ended(&mut self) -> Option<ExitStatus> {
+        let id = self.child.as_ref()?.id();
+        let pid = Pid::from_raw(id.cast_signed()).filter(|_| self.group == 0);
+        // Only seen, not waited for: until then its id stands for no other group.
+        let seen = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        if pid.is_some_and(|pid| matches!(waitid(WaitId::Pid(pid), seen), Ok(Some(_)))) {
+            let _ = self.signal_group(Signal::KILL);
+        }
         let status = self.child.as_mut()?.try_wait().ok().flatten()?;
         self.child = None;
         Some(status)

@@ -11,7 +11,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use ratelimiter_api::{Key, Limit, LimitSpec, NodeState};
-use ratelimiter_cluster::{ClusterError, ClusterPlan, LocalCluster, Proxies, node_binary};
+use ratelimiter_cluster::{
+    ClusterError, ClusterPlan, LocalCluster, ProgramPlan, ProgramSite, Proxies, node_binary,
+};
 use ratelimiter_store::Link;
 use redis::cmd;
 use tokio::time::{Instant, sleep};
@@ -52,6 +54,29 @@ async fn nothing_is_left(processes: &[u32], directory: &Path) {
     })
     .await;
     eventually("the directory is gone", async || !directory.exists()).await;
+}
+
+#[tokio::test]
+async fn program_that_ends_leaves_no_child() {
+    let site = ProgramSite::new(0).unwrap();
+    let file = site.directory().join("child");
+    let script = format!(
+        "sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; wait",
+        file.display()
+    );
+    let plan = ProgramPlan {
+        name: "parent".into(),
+        command: ["sh", "-c", &script].map(ToOwned::to_owned).into(),
+        environment: Vec::new(),
+        directory: None,
+    };
+    let mut program = site.start(plan).unwrap();
+    eventually("the child has started", async || file.exists()).await;
+    let child = std::fs::read_to_string(&file).unwrap();
+    let child = child.trim().parse().unwrap();
+    assert!(runs(child));
+    program.terminate(20 * SECOND).await;
+    eventually("the child is gone", async || !runs(child)).await;
 }
 
 #[tokio::test]
