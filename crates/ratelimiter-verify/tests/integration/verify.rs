@@ -146,7 +146,10 @@ fn answers_that_decide_nothing_end_the_run() {
             "HTTP/1.1 301 Moved\r\nLocation: https://localhost/\r\nContent-Length: 0\r\n\r\n",
             "a redirect decides nothing",
         ),
-        ("no HTTP\r\n\r\n", "HTTP/1.1 is spoken"),
+        (
+            "no HTTP\r\n\r\n",
+            "--http2 for a limiter that speaks HTTP/2 alone",
+        ),
     ] {
         let url = format!("http://{}/{{key}}", fixed_answer_server(answer));
         let output = verify(&["http", "--url", &url, "--limit", "10/1m"]);
